@@ -1,0 +1,47 @@
+# MedQ-Engine: `make round` runs one round of the loop on real images, `make test` runs the tests.
+PYTHON ?= python3
+VENV   := .venv
+READY  := $(VENV)/.ready
+# Stages say `python`: they must find the environment's, also under a plain `make`.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup round test lint mlflow lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@echo "  In a shell of your own: . $(VENV)/bin/activate, then dvc repro, medq status, medq --help"
+
+setup: $(READY) ## create .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing $$(wc -l < requirements.lock) pinned packages, about 2 GB: a few minutes."
+	pip install --disable-pip-version-check --quiet -r requirements.lock
+	pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+round: $(READY) ## one round of the loop, unattended, with the simulated expert
+	dvc repro route
+	medq simulate-expert
+	dvc repro
+	@medq status
+
+test: $(READY) ## the tests
+	@python -m pytest && echo "Tests passed. Next: make round"
+
+lint: $(READY) ## ruff, as CI runs it
+	ruff check .
+	ruff format --check .
+
+mlflow: $(READY) ## open the comparison of rounds and baselines (after medq close)
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+lock: $(READY) ## resolve requirements.in anew into requirements.lock
+	pip install --disable-pip-version-check --quiet -r requirements.in
+	pip freeze --all --exclude-editable | grep -viE '^(pip|wheel)==' | sed 's/+cpu$$//' > requirements.lock
+
+clean: ## drop scratch files (data, models and the environment stay)
+	rm -rf .work .pytest_cache .ruff_cache

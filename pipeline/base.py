@@ -1,0 +1,24 @@
+"""base: train the nano model from scratch on phantoms with the taught faults."""
+
+import shutil
+
+from medq_engine import nano, training
+from pipeline import paths
+
+
+def main() -> None:
+    params = paths.params()
+    taught, size = params.faults.taught, params.images.size
+    teaching = nano.draw_phantoms(params.base.phantoms, size, taught, f"teach-{params.base.seed}")
+    training.deterministic(params.base.seed, params.model.threads)
+    mllm = nano.build(size, params.base.hidden, params.base.vision_layers, params.base.text_layers)
+    decay, seed = params.base.weight_decay, params.base.seed
+    vision = training.Schedule(turns=1, weight_decay=decay, seed=seed, **vars(params.base.vision))
+    words = training.Schedule(weight_decay=decay, seed=seed, **vars(params.base.words))
+    nano.teach(mllm, teaching, vision, words, paths.WORK)
+    shutil.rmtree(paths.BASE, ignore_errors=True)
+    nano.save(mllm, paths.BASE)
+
+
+if __name__ == "__main__":
+    main()

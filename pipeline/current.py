@@ -1,0 +1,37 @@
+"""current: the incumbent adapter, from the commit that trained it, or the identity."""
+
+import shutil
+
+from medq_engine import adapter, rounds
+from pipeline import models, paths
+
+
+def main() -> None:
+    params = paths.params()
+    shutil.rmtree(paths.CURRENT, ignore_errors=True)
+    if params.incumbent is None:
+        lora = params.finetune
+        model = models.load(params.model, params.seed, adapter=None)
+        fresh = adapter.attach(
+            model,
+            lora.rank,
+            lora.lora_alpha,
+            lora.target_modules,
+            lora.modules_to_save,
+            params.seed,
+        )
+        adapter.save(fresh, paths.CURRENT)
+        return
+    rounds.materialise_folder(paths.CHALLENGER, params.incumbent.rev, paths.CURRENT)
+    found = adapter.folder_md5(paths.CURRENT)
+    if found != params.incumbent.md5:
+        shutil.rmtree(paths.CURRENT)
+        raise adapter.AdapterError(
+            f"models/challenger of commit {params.incumbent.rev} has md5 {found}, but "
+            f"params.yaml: incumbent.md5 says {params.incumbent.md5}. Restore that round's data "
+            "(`dvc fetch` or `dvc pull` from its remote), or correct params.yaml."
+        )
+
+
+if __name__ == "__main__":
+    main()

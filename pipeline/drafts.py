@@ -1,0 +1,24 @@
+"""drafts: what the simulated draft annotator answers to every question about every pool image.
+
+This is the one stage that reads the oracle. The loop sees answers, never truth, just as it would
+see the stored answers of an endpoint.
+"""
+
+from medq_engine import annotators, tables
+from medq_engine.language import Finding
+from pipeline import paths
+
+
+def main() -> None:
+    params = paths.params()
+    rows = []
+    for truth in tables.read(paths.ORACLE, tables.TRUTH).iter_rows(named=True):
+        findings = [Finding(**finding) for finding in truth["findings"]]
+        rows += annotators.draft_answers(
+            truth["image_id"], truth["modality"], findings, params.drafts.accuracy, params.seed
+        )
+    tables.write(tables.table(rows, tables.DRAFT), paths.DRAFTS, tables.DRAFT)
+
+
+if __name__ == "__main__":
+    main()

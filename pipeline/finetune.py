@@ -1,0 +1,51 @@
+"""finetune: LoRA from the base on all accepted labels so far, with replay."""
+
+import shutil
+
+from medq_engine import adapter, figures, lessons, tables, training
+from pipeline import models, paths
+
+
+def main() -> None:
+    params = paths.params()
+    settings = params.finetune
+    labels = tables.read(paths.TRAINING, tables.TRAINING)
+    replay = tables.read(paths.REPLAY, tables.TRAINING)
+    samples = lessons.mixture(labels, replay, settings.replay, settings.route_weight, params.seed)
+    model = adapter.attach(
+        models.load(params.model, params.seed, adapter=None),
+        settings.rank,
+        settings.lora_alpha,
+        settings.target_modules,
+        settings.modules_to_save,
+        params.seed,
+    )
+    schedule = training.Schedule(
+        steps=settings.steps,
+        batch=settings.batch,
+        turns=settings.turns,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=params.seed,
+    )
+    key = tables.fingerprint(repr((vars(params), paths.TRAINING.read_bytes())).encode())
+    losses = training.train(model, samples, schedule, paths.WORK / "finetune" / f"{key}.pt")
+    shutil.rmtree(paths.CHALLENGER, ignore_errors=True)
+    adapter.save(model, paths.CHALLENGER)
+    tables.write_json(
+        {
+            "labels": len(labels),
+            "samples": len(samples),
+            "steps": len(losses),
+            "loss_first": sum(losses[:10]) / len(losses[:10]),
+            "loss_last": sum(losses[-10:]) / len(losses[-10:]),
+            "trainable_parameters": adapter.trainable(model),
+        },
+        paths.METRICS / "finetune.json",
+    )
+    figures.learning_curve(losses, paths.FIGURES / "learning_curve.png")
+    shutil.rmtree(paths.WORK / "finetune", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Where things are, from the root of the repository, and the params of the round."""
+
+from pathlib import Path
+
+from medq_engine.config import Params, load_params
+
+PARAMS = Path("params.yaml")
+WORK = Path(".work")  # scratch of unfinished runs; safe to delete
+
+MANIFEST = Path("data/sources.toml")
+SCENES = Path("data/images/scenes.parquet")
+BENCHMARK = Path("data/benchmark")
+HASHES = BENCHMARK / "hashes.parquet"
+POOL = Path("data/pool")
+ORACLE = Path("data/oracle/truth.parquet")
+DRAFTS = Path("data/drafts.parquet")
+EMBEDDINGS = Path("data/embeddings")
+HISTORY = Path("data/history.parquet")
+QUEUE = Path("data/queue")
+ANNOTATIONS = Path("data/annotations")
+BASELINES = Path("data/baselines")
+
+BASE = Path("models/base")
+REPLAY = Path("models/replay.parquet")
+CURRENT = Path("models/current")
+CHALLENGER = Path("models/challenger")
+
+ROUND = Path("data/round")
+PREDICTIONS = ROUND / "predictions.parquet"
+PROTOTYPES = ROUND / "prototypes.parquet"
+CANDIDATES = ROUND / "candidates.parquet"
+TASKS = ROUND / "tasks.parquet"
+LABELS = ROUND / "labels.parquet"
+TRAINING = ROUND / "training.parquet"
+GATE = ROUND / "gate.parquet"
+
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+FIGURES = REPORTS / "figures"
+
+
+def params() -> Params:
+    """The checked params.yaml."""
+    return load_params(PARAMS)

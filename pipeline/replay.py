@@ -1,0 +1,27 @@
+"""replay: a sample of what the base was taught with, mixed into fine-tuning against forgetting."""
+
+from medq_engine import language, nano, tables
+from medq_engine.simulation import content_id, seeded
+from pipeline import paths
+
+
+def main() -> None:
+    params = paths.params()
+    drawn = nano.draw_phantoms(
+        params.replay.images,
+        params.images.size,
+        params.faults.taught,
+        f"teach-{params.base.seed}",
+    )
+    rows = []
+    for phantom in drawn:
+        image_id = content_id(phantom.png)
+        lesson = language.turns(phantom.modality, phantom.findings, seeded("replay", image_id))
+        turns = [{**vars(turn), "options": list(turn.options)} for turn in lesson]
+        image = {"bytes": phantom.png, "path": f"{image_id}.png"}
+        rows.append({"image_id": image_id, "image": image, "turns": turns, "route": "expert"})
+    tables.write(tables.table(rows, tables.TRAINING), paths.REPLAY, tables.TRAINING)
+
+
+if __name__ == "__main__":
+    main()

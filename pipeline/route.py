@@ -1,0 +1,49 @@
+"""route: the incumbent's answer, its certainty and the draft decide who labels."""
+
+import polars as pl
+
+from medq_engine import figures, mllm, routing, tables
+from medq_engine.simulation import seeded
+from pipeline import models, paths
+
+
+def main() -> None:
+    params = paths.params()
+    candidates = tables.read(paths.CANDIDATES, tables.CANDIDATE)
+    prototypes = tables.read(paths.PROTOTYPES, tables.PROTOTYPE)
+    drafts = tables.read(paths.DRAFTS, tables.DRAFT)
+    images = tables.Pool(paths.POOL)
+    tasks = routing.tasks_of(candidates, prototypes, images.modality, params.round)
+
+    model = models.load(params.model, params.seed, adapter=paths.CURRENT)
+    shown = [images[task["image_id"]] for task in tasks]
+    queries = [
+        mllm.Query(i, task["question"], tuple(task["options"])) for i, task in enumerate(tasks)
+    ]
+    scored = mllm.score(model, shown, queries, params.model.images_per_batch)
+    rng = seeded("route", params.seed, params.round)
+    routed, tau_h = routing.route(tasks, scored, drafts, params.route, rng)
+
+    table = tables.table(routed, tables.TASK)
+    tables.write(table, paths.TASKS, tables.TASK)
+    batch = table.filter(pl.col("route") == "expert")
+    tables.replace(paths.QUEUE / f"{params.tag}.jsonl", tables.canonical(batch.to_dicts()))
+    counts = dict(sorted(table["route"].value_counts().iter_rows()))
+    tables.write_json(
+        {
+            "tasks": len(table),
+            "by_route": counts,
+            "audits": int(table["audit"].sum()),
+            "tau_h": tau_h,
+            "mean_entropy": table["entropy"].mean(),
+            "agreement_with_draft": (table["agreement"] == 1).mean(),
+        },
+        paths.METRICS / "route.json",
+    )
+    figures.route_histogram(table, tau_h, paths.FIGURES / "routes.png")
+    figures.batch_sheet(batch, images, paths.FIGURES / "batch.png")
+    print(f"route: {counts}; {len(batch)} tasks wait for people in data/queue/{params.tag}.jsonl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""MedQ-Engine: a closed-loop data engine for medical image quality assessment."""

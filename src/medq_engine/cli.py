@@ -1,0 +1,190 @@
+"""medq: what people type around `dvc repro`.
+
+medq status            where the round stands and what to do next
+medq simulate-expert   answer the batch with the simulated expert (embedded default only)
+medq close             commit and tag the round, log it to MLflow
+medq next              start the next round from the last one's verdict
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from medq_engine import adapter, annotations, annotators, rounds, tables, tracking
+from medq_engine.config import Params, ParamsError, load_params
+from medq_engine.language import Finding
+
+ERRORS = (
+    ParamsError,
+    rounds.RoundError,
+    annotations.AnnotationError,
+    adapter.AdapterError,
+    tables.TableError,
+)
+
+
+def read_metrics(root: Path) -> dict[str, dict[str, object]]:
+    """Contents of metrics/*.json by stem."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((root / "metrics").glob("*.json"))
+    }
+
+
+def batch_of(root: Path, tag: str) -> tuple[list[dict[str, object]], str, Path]:
+    """The round's tasks, their fingerprint and the file that answers them.
+
+    Raises:
+        RoundError: The round has no batch yet.
+    """
+    queue = root / "data" / "queue" / f"{tag}.jsonl"
+    if not queue.exists():
+        raise rounds.RoundError(f"{queue} is not there yet: run `dvc repro route`")
+    tasks = [row for _, row in annotations.read_lines(queue)]
+    answers = root / "data" / "annotations" / f"{tag}.jsonl"
+    return tasks, tables.fingerprint(queue.read_bytes()), answers
+
+
+def simulate_expert(root: Path, params: Params) -> str:
+    """Answer the batch with the simulated expert; never over a person's answers."""
+    tasks, batch, path = batch_of(root, params.tag)
+    if path.exists():
+        people = {row.get("annotator") for _, row in annotations.read_lines(path)}
+        people -= {annotators.EXPERT_NAME}
+        if people:
+            names = ", ".join(sorted(map(str, people)))
+            raise rounds.RoundError(f"{path} holds answers of {names}; they are not overwritten")
+    oracle = tables.read(root / "data" / "oracle" / "truth.parquet", tables.TRUTH)
+    truth = {
+        row["image_id"]: [Finding(**finding) for finding in row["findings"]]
+        for row in oracle.iter_rows(named=True)
+    }
+    expert = params.expert
+    rows = [
+        annotators.expert_annotation(
+            task, truth[task["image_id"]], batch, expert.accuracy, expert.seconds, params.seed
+        )
+        for task in tasks
+    ]
+    tables.replace(path, tables.canonical(rows))
+    minutes = len(rows) * expert.seconds / 60
+    return (
+        f"{annotators.EXPERT_NAME} answered {len(rows)} tasks in {path.relative_to(root)} "
+        f"({minutes:.0f} simulated minutes)\nnext: dvc repro"
+    )
+
+
+def close(root: Path, params: Params) -> str:
+    """Commit, tag and log the round."""
+    metrics = read_metrics(root)
+    if "gate" not in metrics:
+        raise rounds.RoundError("the round has no verdict yet: run `dvc repro`")
+    gate = metrics["gate"]
+    commit = rounds.close(root, params.tag, f"{params.tag}: {gate['verdict']}, {gate['reason']}")
+    digest = tables.fingerprint((root / "dvc.lock").read_bytes())
+    reports = root / "reports"
+    artifacts = [reports / f"{params.tag}.html", *sorted((reports / "figures").glob("*.png"))]
+    _, _, answers = batch_of(root, params.tag)
+    people = {row["annotator"] for _, row in annotations.read_lines(answers)}
+    plain = {**tables.plain(params), "simulated": annotators.EXPERT_NAME in people}
+    published = json.loads((root / "data" / "baselines" / "medq-bench.json").read_text("utf-8"))
+    first = gate["test"]["incumbent"] if params.incumbent is None else None
+    new = tracking.log_round(root, plain, metrics, commit, digest, artifacts)
+    tracking.log_baselines(root, first, metrics.get("baselines", {}), published, "embedded")
+    logged = "logged to MLflow" if new else "was in MLflow already"
+    return f"{params.tag} is commit {commit[:10]}, tagged, and {logged}\nnext: medq next"
+
+
+def start_next(root: Path) -> str:
+    """Write the next round's state into params.yaml."""
+    metrics = read_metrics(root)
+    if "gate" not in metrics:
+        raise rounds.RoundError("the round has no verdict yet: run `dvc repro` and `medq close`")
+    labels = root / "data" / "round" / "labels.parquet"
+    md5s = {
+        "challenger": adapter.folder_md5(root / "models" / "challenger"),
+        "labels": rounds.bytes_md5(labels.read_bytes()),
+    }
+    tag = rounds.start_next(root, metrics["gate"], md5s)
+    return f"params.yaml is at {tag}\nnext: make round (or: dvc repro route, answer, dvc repro)"
+
+
+def percent(value: float) -> str:
+    """`61.4 %`."""
+    return f"{100 * value:.1f} %"
+
+
+def status(root: Path, params: Params) -> str:
+    """A short table of the round and the next command."""
+    now = rounds.state(root, params.tag)
+    lines = [f"{params.tag}, incumbent: " + incumbent_name(params)]
+    metrics = read_metrics(root)
+    if now.stale or "gate" not in metrics:
+        pending = pending_tasks(root, params.tag)
+        if pending:
+            lines.append(f"{pending} tasks wait for people in data/queue/{params.tag}.jsonl")
+            return "\n".join([*lines, "next: answer them (or: medq simulate-expert), dvc repro"])
+        stale = f"stale: {', '.join(now.stale)}" if now.stale else "not run yet"
+        return "\n".join([*lines, stale, "next: dvc repro"])
+    gate, labels = metrics["gate"], metrics["annotate_import"]
+    for split in ("gate", "test"):
+        d = gate[split]["overall"]
+        lines.append(
+            f"  {split:<5} accuracy  {percent(d['incumbent'])} -> {percent(d['challenger'])}   "
+            f"difference {100 * d['value']:+.1f} points, 95 % interval "
+            f"{100 * d['low']:+.1f} to {100 * d['high']:+.1f}   ({d['items']} items)"
+        )
+    routes = ", ".join(f"{route} {count}" for route, count in labels["by_route"].items())
+    lines += [
+        f"  verdict         {gate['verdict']}: {gate['reason']}",
+        f"  labels          {routes}; expert minutes {labels['expert_seconds'] / 60:.0f}",
+        "  annotators      simulated draft; see data/annotations for who answered the batch",
+        f"  report          reports/{params.tag}.html",
+        "next: " + ("medq next" if now.closed else "medq close"),
+    ]
+    return "\n".join(lines)
+
+
+def incumbent_name(params: Params) -> str:
+    """`base model`, or the round whose adapter is in force."""
+    return "base model" if params.incumbent is None else f"round {params.incumbent.round}"
+
+
+def pending_tasks(root: Path, tag: str) -> int:
+    """Tasks of the round's batch without an answer; 0 where there is no batch."""
+    if not (root / "data" / "queue" / f"{tag}.jsonl").exists():
+        return 0
+    tasks, batch, path = batch_of(root, tag)
+    try:
+        annotations.read_annotations(path, tasks, batch)
+    except annotations.Pending as pending:
+        return len(pending.task_ids)
+    except annotations.AnnotationError:
+        return len(tasks)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `medq`."""
+    parser = argparse.ArgumentParser(prog="medq", description="Around `dvc repro`: a round's life.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="where the round stands and what to do next")
+    commands.add_parser("simulate-expert", help="answer the batch with the simulated expert")
+    commands.add_parser("close", help="commit and tag the round, log it to MLflow")
+    commands.add_parser("next", help="start the next round from the last one's verdict")
+    command = parser.parse_args(arguments).command
+    root = Path.cwd()
+    try:
+        if command == "next":
+            print(start_next(root))
+            return
+        params = load_params(root / "params.yaml")
+        run = {"status": status, "simulate-expert": simulate_expert, "close": close}[command]
+        print(run(root, params))
+    except ERRORS as error:
+        sys.exit(f"medq {command}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""params.yaml as frozen, typed dataclasses; an error names the key that is at fault.
+
+Stages take the blocks that they use and declare them in dvc.yaml (a test compares the two).
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from ruamel.yaml import YAML, YAMLError
+
+from medq_engine.degradations import DEGRADATIONS
+from medq_engine.vocabulary import QuestionType, Route
+
+STRICT = ConfigDict(extra="forbid")
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Split = Literal["dev", "gate", "test"]
+
+
+class ParamsError(Exception):
+    """params.yaml cannot be used; the message names every faulty key."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Incumbent:
+    """The adapter in force: the round that trained it, that round's commit, its folder's md5."""
+
+    round: Positive
+    rev: str
+    md5: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class History:
+    """The labels of all rounds before: the last round's commit and the md5 of its label table."""
+
+    rev: str
+    md5: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Model:
+    """The model under evaluation and how it is run."""
+
+    id: str
+    dtype: Literal["float32", "bfloat16", "float16"]
+    threads: Positive
+    images_per_batch: Positive
+    max_new_tokens: Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class Images:
+    """Where pristine scenes come from, and the working resolution in pixels."""
+
+    kind: Literal["packages", "phantom"]
+    size: Annotated[int, Field(ge=48, multiple_of=24)]
+    fill_below: Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class Faults:
+    """Names of the degradations that the base is taught, and of those that are rare in the pool."""
+
+    taught: tuple[str, ...]
+    rare: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.taught, *self.rare} - set(DEGRADATIONS))
+        if unknown:
+            raise ValueError(f"no such degradation: {', '.join(unknown)}")
+        both = sorted({*self.taught} & {*self.rare})
+        if both:
+            raise ValueError(f"both taught and rare: {', '.join(both)}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Benchmark:
+    """Images in each split of the embedded benchmark."""
+
+    records: dict[Split, Positive]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pool:
+    """Size and mix of the embedded pool."""
+
+    images: Positive
+    shard_images: Positive
+    phantom_share: Share
+    common_share: Share
+    rare_share: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Drafts:
+    """The simulated draft annotator's accuracy by question type."""
+
+    accuracy: dict[QuestionType, Share]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Expert:
+    """The simulated expert's accuracy and seconds per label."""
+
+    accuracy: Share
+    seconds: Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class VisionSchedule:
+    """The base's first training step: the vision tower as a classifier."""
+
+    steps: Positive
+    batch: Positive
+    learning_rate: Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class WordsSchedule:
+    """The base's second training step: answering questions."""
+
+    steps: Positive
+    batch: Positive
+    turns: Positive
+    learning_rate: Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class Base:
+    """Shape and lessons of the nano model."""
+
+    seed: int
+    hidden: Annotated[int, Field(gt=0, multiple_of=40)]
+    vision_layers: Positive
+    text_layers: Positive
+    phantoms: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    vision: VisionSchedule
+    words: WordsSchedule
+
+
+@dataclass(frozen=True, config=STRICT)
+class Count:
+    """How many images a stage draws."""
+
+    images: Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class Embeddings:
+    """The frozen encoder of pool and failures."""
+
+    encoder: Literal["vision-tower"]
+    images_per_batch: Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluate:
+    """R sampled answers, and the error rate above which an item is a failure."""
+
+    repeats: Positive
+    gamma: Share
+    temperature: Rate
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cluster:
+    """Range of the number of prototypes, weight of the text features, kind of anchor."""
+
+    k_min: Annotated[int, Field(ge=2)]
+    k_max: Annotated[int, Field(ge=2)]
+    text_weight: Annotated[float, Field(ge=0)]
+    anchor: Literal["medoid", "centroid"]
+
+    def __post_init__(self) -> None:
+        if self.k_max < self.k_min:
+            raise ValueError(f"k_max {self.k_max} is below k_min {self.k_min}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Retrieve:
+    """Cosine threshold, budget and guards of the search."""
+
+    threshold: Annotated[float, Field(ge=-1, le=1)]
+    alpha: Annotated[float, Field(ge=0)]
+    budget: Positive
+    control_share: Share
+    near_duplicate: Annotated[float, Field(ge=-1, le=1)]
+    leakage_bits: Annotated[int, Field(ge=0, le=64)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class RouteParams:
+    """Thresholds of the three-way rule and the expert's share."""
+
+    entropy_quantile: Share
+    agreement: Share
+    expert_share: Share
+    audit_share: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class AnnotateImport:
+    """Near-duplicate thresholds of the import."""
+
+    phash_bits: Annotated[int, Field(ge=0, le=64)]
+    text_similarity: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Finetune:
+    """LoRA, schedule and mixture of the round's adapter."""
+
+    rank: Positive
+    lora_alpha: Positive
+    target_modules: str
+    modules_to_save: tuple[str, ...]
+    steps: Positive
+    batch: Positive
+    turns: Positive
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    replay: Annotated[float, Field(ge=0, lt=1)]
+    route_weight: dict[Route, Share]
+
+
+@dataclass(frozen=True, config=STRICT)
+class QualityGate:
+    """Bootstrap and margins of the verdict."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    margin: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Params:
+    """All of params.yaml."""
+
+    round: Positive
+    tag: str
+    incumbent: Incumbent | None
+    history: History | None
+    seed: int
+    model: Model
+    images: Images
+    faults: Faults
+    benchmark: Benchmark
+    pool: Pool
+    drafts: Drafts
+    expert: Expert
+    base: Base
+    base_exam: Count
+    replay: Count
+    embeddings: Embeddings
+    evaluate: Evaluate
+    cluster: Cluster
+    retrieve: Retrieve
+    route: RouteParams
+    annotate_import: AnnotateImport
+    finetune: Finetune
+    quality_gate: QualityGate
+
+    def __post_init__(self) -> None:
+        # DVC cannot pad a number in a path, so the padded name stands beside it.
+        expected = f"round-{self.round:03d}"
+        if self.tag != expected:
+            raise ValueError(f"tag is {self.tag!r}, but round {self.round} needs {expected!r}")
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: A key is unknown, missing or has a value that it cannot have.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise ParamsError(f"{path}: {error}") from error
+    try:
+        return TypeAdapter(Params).validate_python(raw)
+    except ValidationError as error:
+        faults = [
+            f"  {'.'.join(map(str, fault['loc'])) or '(top level)'}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise ParamsError(f"{path} has {len(faults)} faults:\n" + "\n".join(faults)) from error

@@ -1,0 +1,45 @@
+"""Motion ghosting.
+
+Cause: breathing, pulse or swallowing moves the object between one phase encoding and the next, so
+each line of k-space belongs to an object in another place. A periodic movement modulates the lines
+periodically, and the image repeats along the phase-encode axis at the distance of that period.
+
+Simulation: each phase-encode line gets the phase ramp of its own displacement (Fourier shift
+theorem), sinusoidal in the order of the lines; the axis is random, as scanners let one swap it.
+
+Source: Wood and Henkelman, MR image artifacts from periodic motion, Medical Physics 12, 1985.
+"""
+
+import numpy as np
+
+from medq_engine.degradations._contract import simulator
+from medq_engine.degradations._kspace import frequencies, kspace, magnitude
+from medq_engine.degradations.base import Degradation
+
+AMPLITUDE = 0.03  # of the field of view, at strength 1
+
+
+@simulator
+def motion_ghosting(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Ghosts along one axis; strength 1 is a movement of +-3 % of the field of view."""
+    phase_axis = int(rng.integers(2))
+    period = rng.uniform(3.0, 9.0)  # lines a cycle: ghosts lie a 1/period of the image apart
+    direction = rng.uniform(-0.7, 0.7)  # share of the movement along the readout
+    lines = frequencies(image, phase_axis)
+    cycle = np.sin(2 * np.pi * lines / period + rng.uniform(0, 2 * np.pi))
+    movement = lines * np.cos(direction) + frequencies(image, 1 - phase_axis) * np.sin(direction)
+    phase = 2 * np.pi * strength * AMPLITUDE * cycle * movement
+    return magnitude(kspace(image) * np.exp(-1j * phase))
+
+
+DEGRADATION = Degradation(
+    name="motion-ghosting",
+    label="motion ghosting",
+    modalities=("mri",),
+    scope="modality-specific",
+    cause="The object moves periodically between one phase-encoding line and the next.",
+    source="Wood and Henkelman, Medical Physics 12, 1985",
+    simulate=motion_ghosting,
+    mild=0.25,
+    severe=0.8,
+)

@@ -1,0 +1,382 @@
+"""Figures of a round: contact sheets of images, histograms, curves, intervals.
+
+Every function takes data and writes one PNG; the same data gives the same bytes on every run. The
+colours are Okabe and Ito's (2008), which people with a colour vision deficiency can tell apart.
+"""
+
+import io
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from medq_engine.tables import replace
+from medq_engine.vocabulary import MODALITIES, MODALITY_LABELS, QUESTION_TYPES, ROUTES, SEVERITIES
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B6B6B"
+ROUTE_COLOURS = {"model": BLUE, "draft": ORANGE, "expert": GREEN}
+ORDER = (*QUESTION_TYPES, *MODALITIES, *SEVERITIES)
+
+DPI = 110
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "legend.frameon": False,
+}
+
+SIDE = 192 / DPI  # inches of a picture: two screen pixels for each of its 96, so that faults show
+GAP = 0.12
+LABEL = 2.6  # inches for what stands to the left of a row
+CAPTION = 0.62
+HEADER = 0.75
+ROWS, COLUMNS = 12, 8
+TASKS, TASK_COLUMNS = 30, 6
+TASK_CAPTION, TASK_GAP = 1.1, 3 * GAP
+WINDOW = 20
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of a size in inches, in the house style, written to `path` on leaving."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    replace(path, buffer.getvalue())
+
+
+def nothing(reason: str, path: Path) -> None:
+    """A figure that says why there is nothing to see."""
+    with drawing(path, 6, 1.2) as figure:
+        figure.text(0.5, 0.5, f"nothing to show: {reason}", ha="center", va="center", color=GREY)
+
+
+def canvas(figure: Figure, title: str, note: str) -> Axes:
+    """The whole figure as one plane measured in inches from its top left corner, with a title."""
+    width, height = figure.get_size_inches()
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.text(GAP, 0.3, title, fontsize=15, fontweight="bold", va="center")
+    axes.text(GAP, 0.58, note, fontsize=11, va="center", color=GREY)
+    return axes
+
+
+def picture(
+    axes: Axes, image: Image.Image, left: float, top: float, caption: str, framed: bool = False
+) -> None:
+    """One image at a place of the canvas (inches), with some lines of text below it."""
+    right, bottom = left + SIDE, top + SIDE
+    extent = (left, right, bottom, top)
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.imshow(np.asarray(image), extent=extent, interpolation="nearest", aspect="auto")
+    axes.set(xlim=limits[0], ylim=limits[1])
+    if framed:
+        outline = mpl.patches.Rectangle((left, top), SIDE, SIDE, fill=False, ec=VERMILION, lw=5)
+        axes.add_patch(outline)
+    axes.text(left, bottom + 0.04, caption, fontsize=9.5, va="top", linespacing=1.15)
+
+
+def shorten(text: str, width: int, lines: int) -> str:
+    """Text wrapped to a width in characters, cut with an ellipsis after some lines."""
+    wrapped = textwrap.wrap(text, width, max_lines=lines, placeholder=" …")
+    return "\n".join(wrapped)
+
+
+def row_sheet(
+    rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]],
+    title: str,
+    note: str,
+    path: Path,
+    frame_first: bool,
+) -> None:
+    """A sheet of labelled rows of captioned pictures."""
+    step = SIDE + CAPTION + GAP
+    width = LABEL + COLUMNS * (SIDE + GAP) + GAP
+    with drawing(path, width, HEADER + len(rows) * step) as figure:
+        axes = canvas(figure, title, note)
+        for number, (label, pictures) in enumerate(rows):
+            top = HEADER + number * step
+            axes.text(GAP, top, label, fontsize=12, va="top", linespacing=1.35)
+            for column, (image, caption) in enumerate(pictures):
+                left = LABEL + column * (SIDE + GAP)
+                picture(axes, image, left, top, caption, framed=frame_first and column == 0)
+
+
+def leading(prototypes: pl.DataFrame) -> tuple[list[dict[str, object]], str]:
+    """The prototypes that a sheet has room for, the largest first, and how many are left out."""
+    ordered = prototypes.sort(["mass", "prototype_id"], descending=[True, False])
+    more = max(0, len(ordered) - ROWS)
+    return ordered.head(ROWS).to_dicts(), f"; {more} more not shown" if more else ""
+
+
+def mistake(failure: Mapping[str, object]) -> str:
+    """The wrong answer given most often to a failed item, and the right one."""
+    wrong = Counter(given for given in failure["answers"] if given != failure["answer"])
+    said = min(wrong, key=lambda given: (-wrong[given], given))
+    about = f" ({failure['attribute']})" if failure["question_type"] == "yes-no" else ""
+    return (
+        f"{shorten(f'said: {said}{about}', 24, 2)}\n{shorten('right: ' + failure['answer'], 24, 2)}"
+    )
+
+
+def prototype_sheet(
+    prototypes: pl.DataFrame,
+    failures: pl.DataFrame,
+    images: Mapping[str, Image.Image],
+    path: Path,
+) -> None:
+    """Failures by prototype: the medoid framed, then other members, each with the wrong answer.
+
+    Args:
+        prototypes: Schema PROTOTYPE.
+        failures: Failed items with their predictions (schemas ITEM and PREDICTION joined).
+        images: Benchmark images by id.
+    """
+    if prototypes.is_empty():
+        nothing("no failure, so no prototype", path)
+        return
+    by_id = {failure["item_id"]: failure for failure in failures.iter_rows(named=True)}
+    shown, more = leading(prototypes)
+    rows = []
+    for prototype in shown:
+        medoid = prototype["anchor_item"]
+        others = [member for member in prototype["members"] if member != medoid]
+        pictures = []
+        for item_id in [medoid, *others][:COLUMNS]:
+            failure = by_id[item_id]
+            pictures.append((images[failure["image_ids"][0]], mistake(failure)))
+        count = len(prototype["members"])
+        label = (
+            f"{shorten(prototype['name'], 24, 4)}\n{count} failure{'s' * (count != 1)}\n"
+            f"capability error {prototype['capability_error']:.0%}"
+        )
+        rows.append((label, pictures))
+    title = f"What the model gets wrong: {len(prototypes)} kinds of failure"
+    note = f"largest first{more}; framed: the most typical failure; below: what the model said"
+    row_sheet(rows, title, note, path, frame_first=True)
+
+
+def candidate_sheet(
+    prototypes: pl.DataFrame,
+    candidates: pl.DataFrame,
+    images: Mapping[str, Image.Image],
+    path: Path,
+) -> None:
+    """Pool images fetched for each prototype, nearest first, and the random control images last.
+
+    Args:
+        prototypes: Schema PROTOTYPE.
+        candidates: Schema CANDIDATE.
+        images: Pool images by id.
+    """
+    if candidates.is_empty():
+        nothing("no candidate was fetched", path)
+        return
+    shown, more = leading(prototypes)
+    rows = []
+    for prototype in shown:
+        fetched = candidates.filter(
+            pl.col("arm") == "prototype", pl.col("prototype_id") == prototype["prototype_id"]
+        ).sort(["cosine", "image_id"], descending=[True, False])
+        pictures = [
+            (images[row["image_id"]], f"cosine {row['cosine']:.3f}")
+            for row in fetched.head(COLUMNS).iter_rows(named=True)
+        ]
+        label = f"{shorten(prototype['name'], 24, 4)}\n{len(fetched)} fetched"
+        rows.append((label, pictures))
+    control = candidates.filter(pl.col("arm") == "control")
+    pictures = [(images[image_id], "random") for image_id in control["image_id"].head(COLUMNS)]
+    rows.append((f"control: drawn at random\n{len(control)} images", pictures))
+    title = f"What was fetched: {len(candidates) - len(control)} pool images like the failures"
+    note = f"nearest first{more}; cosine 1 is the same image; last row: images drawn at random"
+    row_sheet(rows, title, note, path, frame_first=False)
+
+
+def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
+    """Entropy of the tasks by route with the threshold, and the tasks of each route.
+
+    Args:
+        tasks: Schema TASK.
+        tau_h: Threshold on H, nats per token.
+    """
+    if tasks.is_empty():
+        nothing("no task was routed", path)
+        return
+    by_route = {route: tasks.filter(pl.col("route") == route) for route in ROUTES}
+    audits = int(tasks["audit"].sum())
+    with drawing(path, 9, 3.6) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        left.hist(
+            [by_route[route]["entropy"].to_numpy() for route in ROUTES],
+            bins=np.linspace(0, max(tasks["entropy"].max(), tau_h, 1e-6), 41),
+            stacked=True,
+            color=[ROUTE_COLOURS[route] for route in ROUTES],
+            label=list(ROUTES),
+        )
+        left.axvline(tau_h, color="black", ls="--", lw=1.2, label=f"threshold {tau_h:.3f}")
+        left.set(xlabel="H: uncertainty of the model's answer (nats per token)", ylabel="tasks")
+        left.set_title("Unsure tasks keep the draft")
+        left.yaxis.set_major_locator(MaxNLocator(integer=True))
+        left.grid(axis="y")
+        left.legend(title="route")
+
+        counts = [len(by_route[route]) for route in ROUTES]
+        plain = [n - audits * (route == "expert") for n, route in zip(counts, ROUTES, strict=True)]
+        right.barh(ROUTES, plain, color=[ROUTE_COLOURS[route] for route in ROUTES])
+        right.barh(
+            ["expert"],
+            [audits],
+            left=plain[-1],
+            color="white",
+            ec=ROUTE_COLOURS["expert"],
+            hatch="////",
+            label=f"{audits} audits of unreviewed labels",
+        )
+        for route, count in zip(ROUTES, counts, strict=True):
+            right.annotate(
+                f"{count} ({count / len(tasks):.0%})",
+                (count, route),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        right.set(xlim=(0, 1.35 * max(counts)), xlabel="tasks", title="Who labels them")
+        right.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        right.invert_yaxis()
+        figure.legend(*right.get_legend_handles_labels(), loc="outside lower right")
+
+
+def batch_sheet(batch: pl.DataFrame, images: Mapping[str, Image.Image], path: Path) -> None:
+    """The tasks that wait for people. Audit tasks show no answer, so that nobody is anchored.
+
+    Args:
+        batch: Schema TASK.
+        images: Pool images by id.
+    """
+    if batch.is_empty():
+        nothing("no task waits for people", path)
+        return
+    shown = batch.sort("task_id").head(TASKS).to_dicts()
+    step = SIDE + TASK_CAPTION + GAP
+    lines = -(-len(shown) // TASK_COLUMNS)
+    width = TASK_COLUMNS * (SIDE + TASK_GAP) + GAP
+    more = len(batch) - len(shown)
+    with drawing(path, width, HEADER + lines * step) as figure:
+        title = f"{len(batch)} tasks wait for people"
+        note = f"{more} more not shown" if more else "all are shown"
+        axes = canvas(figure, title, note)
+        for number, task in enumerate(shown):
+            answers = (
+                "answers hidden:\njudge unaided"
+                if task["audit"]
+                else f"model: {task['model_answer']}\ndraft: {task['draft']}"
+            )
+            caption = f"{task['task_id'][:13]}\n{shorten(task['question'], 26, 3)}\n{answers}"
+            left = GAP + number % TASK_COLUMNS * (SIDE + TASK_GAP)
+            top = HEADER + number // TASK_COLUMNS * step
+            picture(axes, images[task["image_id"]], left, top, caption)
+
+
+def learning_curve(losses: Sequence[float], path: Path) -> None:
+    """Training loss of every step (nats per answer token), and its running mean."""
+    if not losses:
+        nothing("no training step was made", path)
+        return
+    steps = np.arange(1, len(losses) + 1)
+    window = min(WINDOW, len(losses))
+    smooth = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    with drawing(path, 7, 3.4) as figure:
+        axes = figure.subplots()
+        axes.plot(steps, losses, color=BLUE, alpha=0.3, lw=1, label="each step")
+        centred = steps[window // 2 :][: len(smooth)]
+        axes.plot(centred, smooth, color=BLUE, lw=2, label=f"mean of {window} steps")
+        axes.set(xlabel="training step", ylabel="loss (nats per answer token)", ylim=(0, None))
+        axes.set_title(f"Loss over {len(losses)} steps: {smooth[0]:.2f} to {smooth[-1]:.2f}")
+        axes.grid(axis="y")
+        axes.legend()
+
+
+def forest(
+    overall: Mapping[str, float],
+    slices: Mapping[str, Mapping[str, float]],
+    margin: float,
+    path: Path,
+) -> None:
+    """Differences of accuracy with their intervals, overall and by slice, and the margin.
+
+    Args:
+        overall: `vars(Difference)` over all items.
+        slices: `vars(Difference)` of each slice.
+        margin: Loss that a slice may suffer, in [0, 1].
+    """
+    if not overall:
+        nothing("no difference was measured", path)
+        return
+    names = ["overall", *(name for name in ORDER if name in slices)]
+    names += sorted(set(slices) - set(names))
+    rows = [overall, *(slices[name] for name in names[1:])]
+    with drawing(path, 9, 1.6 + 0.42 * len(rows)) as figure:
+        axes = figure.subplots()
+        for y, row in enumerate(rows):
+            value, low, high = (100 * row[name] for name in ("value", "low", "high"))
+            colour = BLUE if low > 0 else VERMILION if high < 0 else GREY
+            axes.plot([low, high], [y, y], color=colour, lw=4 if y == 0 else 2)
+            axes.plot(value, y, "D" if y == 0 else "o", color=colour, ms=9 if y == 0 else 7)
+            axes.plot(100 * row["floor"], y, "|", color="black", ms=11, mew=1.5)
+            beside = {"xycoords": ("axes fraction", "data"), "va": "center"}
+            axes.annotate(f"{value:+.1f} ({low:+.1f} to {high:+.1f})", (1.02, y), **beside)
+            axes.annotate(f"{row['items']} items", (1.36, y), **beside)
+        axes.axvline(0, color="black", lw=1)
+        axes.axvline(-100 * margin, color=VERMILION, ls="--", lw=1.2, label="largest loss allowed")
+        axes.plot([], [], "|", color="black", ms=11, mew=1.5, label="one-sided lower bound")
+        axes.set_yticks(range(len(rows)), [MODALITY_LABELS.get(name, name) for name in names])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy gained (percentage points)")
+        axes.set_title("Challenger minus incumbent, with interval")
+        axes.grid(axis="x")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+
+
+def slice_bars(evaluation: Mapping[str, object], path: Path) -> None:
+    """Accuracy by question type, modality and severity (`evaluation.summary`)."""
+    titles = {"question_type": "by question", "modality": "by modality", "severity": "by severity"}
+    found = evaluation.get("accuracy_by", {})
+    slices = {column: found[column] for column in titles if found.get(column)}
+    if not slices:
+        nothing("no item was evaluated", path)
+        return
+    overall = 100 * evaluation["accuracy"]
+    with drawing(path, 9, 2.9) as figure:
+        panels = figure.subplots(1, len(slices), squeeze=False)[0]
+        for axes, (column, values) in zip(panels, slices.items(), strict=True):
+            names = [name for name in ORDER if name in values]
+            heights = [100 * values[name] for name in names]
+            bars = axes.barh([MODALITY_LABELS.get(n, n) for n in names], heights, color=BLUE)
+            axes.bar_label(
+                bars, fmt="%.0f", padding=2, bbox={"fc": "white", "ec": "none", "pad": 1}
+            )
+            axes.axvline(overall, color="black", ls="--", lw=1)
+            axes.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="accuracy (%)")
+            axes.set_title(titles[column])
+            axes.invert_yaxis()
+        title = f"Accuracy on {evaluation['items']} items; dashed: {overall:.1f} % overall"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")

@@ -1,0 +1,85 @@
+"""From labels to training turns: what one answer, or one whole reading, teaches."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from medq_engine.language import (
+    NO_DEGRADATION,
+    Turn,
+    labels,
+    parse_findings,
+    pick_options,
+    question,
+    turns,
+)
+from medq_engine.simulation import from_png, seeded
+from medq_engine.tables import Pool
+from medq_engine.training import Sample
+
+
+def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
+    """Training turns of one accepted label (schema LABEL).
+
+    A reading with a description teaches every question type and the description itself; a bare
+    answer teaches its own question and what follows from it without doubt.
+    """
+    modality, given = label["modality"], label["answer"]
+    if label["description"]:
+        findings = parse_findings(label["description"], modality)
+        return turns(modality, findings, rng)
+    if label["question_type"] == "what":
+        text, _ = question("what", modality)
+        own = Turn(text, pick_options(modality, given, rng), given)
+        asked = str(rng.choice(labels(modality))) if given == NO_DEGRADATION else given
+        answer = "No" if given == NO_DEGRADATION else "Yes"
+        return own, Turn(*question("yes-no", modality, asked), answer)
+    return (Turn(*question(label["question_type"], modality, label["attribute"]), given),)
+
+
+def training_rows(labels: pl.DataFrame, pool: Pool, seed: int) -> list[dict[str, object]]:
+    """Accepted labels as rows of schema TRAINING; the choice of distractors is seeded by task."""
+    rows = []
+    for label in labels.iter_rows(named=True):
+        taught = turns_of(label, seeded("lesson", seed, label["task_id"]))
+        rows.append(
+            {
+                "image_id": label["image_id"],
+                "image": pool.struct(label["image_id"]),
+                "turns": [{**vars(turn), "options": list(turn.options)} for turn in taught],
+                "route": label["route"],
+            }
+        )
+    return rows
+
+
+def samples_of(rows: pl.DataFrame, route_weight: Mapping[str, float]) -> list[Sample]:
+    """Rows of schema TRAINING as samples; a route's weight is the trust in its labels."""
+    return [
+        Sample(
+            from_png(row["image"]["bytes"]),
+            tuple(Turn(t["question"], tuple(t["options"]), t["answer"]) for t in row["turns"]),
+            route_weight[row["route"]],
+        )
+        for row in rows.iter_rows(named=True)
+        if route_weight[row["route"]] > 0
+    ]
+
+
+def mixture(
+    labels: pl.DataFrame,
+    replay: pl.DataFrame,
+    replay_share: float,
+    route_weight: Mapping[str, float],
+    seed: int,
+) -> list[Sample]:
+    """New labels and old lessons, so that `replay_share` of the samples are old.
+
+    Replay is drawn without repetition until it is used up; where new labels are many, its share
+    falls.
+    """
+    new = samples_of(labels, route_weight)
+    wanted = round(len(new) * replay_share / (1 - replay_share))
+    drawn = seeded("replay", seed).permutation(len(replay))[:wanted]
+    return new + samples_of(replay[sorted(drawn.tolist())], {"expert": 1.0})

@@ -1,0 +1,196 @@
+"""From prototypes to candidates: exact cosine search, a budget that follows the errors, guards.
+
+The threshold and the budget rule e_k^alpha are the paper's (arXiv 2603.19863). Beyond it: every
+image is taken once, near-duplicates and images that resemble the benchmark are left out, and a
+random control arm shows what the search is worth.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import polars as pl
+
+from medq_engine.config import Retrieve
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pool image (its position) fetched for a prototype, with the cosine that fetched it."""
+
+    image: int
+    prototype: int
+    cosine: float
+
+
+def capability_shares(
+    errors: Sequence[float], masses: Sequence[float], capabilities: Sequence[str], alpha: float
+) -> np.ndarray:
+    """Each prototype's share of the budget.
+
+    Capability k gets weight e_k^alpha (the paper's rule; alpha 0 is uniform); within a capability
+    the prototypes share by failure mass.
+
+    Args:
+        errors: Error rate of each prototype's capability.
+        masses: Failures of each prototype.
+        capabilities: Name of each prototype's capability (question type x modality).
+        alpha: Exponent.
+
+    Returns:
+        Shares that sum to 1, shape (prototypes,).
+    """
+    names = np.asarray(capabilities)
+    mass = np.asarray(masses, dtype=float)
+    weight = np.asarray(errors, dtype=float) ** alpha
+    for name in np.unique(names):
+        here = names == name
+        weight[here] *= mass[here] / mass[here].sum()
+    return weight / weight.sum()
+
+
+def allot(shares: np.ndarray, budget: int) -> np.ndarray:
+    """Whole tasks for each share, summing to `budget` (largest remainders, ties to the first)."""
+    exact = shares * budget
+    whole = np.floor(exact).astype(int)
+    rest = np.argsort(-(exact - whole), kind="stable")[: budget - int(whole.sum())]
+    whole[rest] += 1
+    return whole
+
+
+def search(anchors: np.ndarray, pool: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest pool vectors of each anchor by cosine (vectors of length 1), nearest first.
+
+    Exact flat search: a few hundred prototypes against a million vectors need seconds.
+    """
+    index = faiss.IndexFlatIP(pool.shape[1])
+    index.add(pool)
+    return index.search(anchors, min(k, len(pool)))
+
+
+def retrieve(
+    anchors: np.ndarray,
+    anchor_modalities: Sequence[str],
+    pool: np.ndarray,
+    pool_modalities: Sequence[str],
+    allotted: np.ndarray,
+    threshold: float,
+    near_duplicate: float,
+    barred: Collection[int],
+) -> list[Candidate]:
+    """Candidates of every prototype: above the threshold, of its modality, each image once.
+
+    Prototypes take turns, so that none empties the neighbourhood of another. What a prototype
+    cannot spend for want of similar images goes to those that can.
+
+    Args:
+        anchors, pool: Vectors of length 1, shapes (prototypes, features), (images, features).
+        allotted: Tasks of each prototype.
+        threshold: Least cosine.
+        near_duplicate: Cosine to a taken candidate above which an image counts as the same.
+        barred: Positions of images that must not be taken (labelled before, or leaking).
+    """
+    names = np.asarray(pool_modalities)
+    queues: list[list[tuple[int, float]]] = []
+    for anchor, modality in zip(anchors, anchor_modalities, strict=True):
+        here = np.flatnonzero(names == modality)
+        if not len(here):
+            queues.append([])
+            continue
+        cosines, found = search(anchor[None], pool[here], len(here))
+        pairs = zip(here[found[0]].tolist(), cosines[0].tolist(), strict=True)
+        queues.append([p for p in pairs if p[1] > threshold and p[0] not in barred])
+    taken: dict[int, Candidate] = {}
+    left = allotted.astype(int).copy()
+    spare = 0
+    heads = [0] * len(queues)
+    while True:
+        moved = False
+        for j, queue in enumerate(queues):
+            if left[j] == 0 and spare == 0:
+                continue
+            candidate = _next(queue, heads, j, taken, pool, near_duplicate)
+            if candidate is None:
+                spare += int(left[j])
+                left[j] = 0
+                continue
+            taken[candidate.image] = candidate
+            moved = True
+            if left[j]:
+                left[j] -= 1
+            else:
+                spare -= 1
+        if not moved:
+            return sorted(taken.values(), key=lambda c: (c.prototype, -c.cosine, c.image))
+
+
+def _next(
+    queue: list[tuple[int, float]],
+    heads: list[int],
+    j: int,
+    taken: Mapping[int, Candidate],
+    pool: np.ndarray,
+    near_duplicate: float,
+) -> Candidate | None:
+    """The best image of prototype j that is neither taken nor nearly the same as a taken one."""
+    mine = [c.image for c in taken.values() if c.prototype == j]
+    while heads[j] < len(queue):
+        image, cosine = queue[heads[j]]
+        heads[j] += 1
+        same = mine and float((pool[mine] @ pool[image]).max()) > near_duplicate
+        if image not in taken and not same:
+            return Candidate(image, j, cosine)
+    return None
+
+
+def plan(
+    prototypes: pl.DataFrame,
+    vectors: np.ndarray,
+    modalities: Sequence[str],
+    *,
+    barred: np.ndarray,
+    settings: Retrieve,
+    rng: np.random.Generator,
+) -> list[dict[str, object]]:
+    """What a round fetches: candidates of every prototype, then the control arm.
+
+    Args:
+        prototypes: Schema PROTOTYPE.
+        vectors: Pool vectors of length 1, shape (images, features).
+        modalities: Modality of each pool image.
+        barred: True where an image must not be taken, shape (images,).
+
+    Returns:
+        Rows of schema CANDIDATE, with `image` (position in the pool) in place of `image_id`.
+    """
+    control = round(settings.control_share * settings.budget)
+    found: list[Candidate] = []
+    if len(prototypes):
+        capabilities = [
+            f"{q}/{m}" for q, m in prototypes.select("question_type", "modality").iter_rows()
+        ]
+        shares = capability_shares(
+            prototypes["capability_error"].to_list(),
+            prototypes["mass"].to_list(),
+            capabilities,
+            settings.alpha,
+        )
+        found = retrieve(
+            np.array(prototypes["anchor"].to_list(), dtype=np.float32),
+            prototypes["modality"].to_list(),
+            vectors,
+            modalities,
+            allot(shares, settings.budget - control),
+            settings.threshold,
+            settings.near_duplicate,
+            set(np.flatnonzero(barred).tolist()),
+        )
+    taken = {candidate.image for candidate in found}
+    free = [i for i in np.flatnonzero(~barred).tolist() if i not in taken]
+    drawn = sorted(rng.permutation(free)[:control].tolist())
+    ids = prototypes["prototype_id"].to_list()
+    return [
+        {"image": c.image, "prototype_id": ids[c.prototype], "arm": "prototype", "cosine": c.cosine}
+        for c in found
+    ] + [{"image": i, "prototype_id": "", "arm": "control", "cosine": None} for i in drawn]

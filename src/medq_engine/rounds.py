@@ -1,0 +1,181 @@
+"""A round is a commit: materialise what an earlier round made, close a round, start the next.
+
+Closing the loop is a text-only change of params.yaml: an adapter and a label table are named by the
+commit that made them and fetched through DVC, so no binary moves through git.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dvc.api
+from ruamel.yaml import YAML
+
+# What a round writes into git, from the root of the repository.
+ROUND_FILES = ("params.yaml", "dvc.lock", "data/dvc.lock", "models/dvc.lock", "metrics")
+
+
+class RoundError(Exception):
+    """This step makes no sense in the state of the repository; the message says what does."""
+
+
+def run(command: Sequence[str], root: Path) -> str:
+    """Output of a command.
+
+    Raises:
+        RoundError: It failed.
+    """
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise RoundError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}".rstrip())
+    return done.stdout
+
+
+def git(root: Path, *words: str) -> str:
+    """Output of a git command, without the last line's end."""
+    return run(["git", *words], root).rstrip("\n")
+
+
+def bytes_md5(data: bytes) -> str:
+    """md5 in hex, as DVC names content."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def materialise_file(path: Path, rev: str, md5: str) -> bytes:
+    """A DVC-tracked file as it was in commit `rev`.
+
+    Raises:
+        RoundError: It is not to be had, or it has another md5.
+    """
+    try:
+        with dvc.api.open(path.as_posix(), rev=rev, mode="rb") as stream:
+            data = stream.read()
+    except Exception as error:
+        raise RoundError(_not_there(path, rev, error)) from error
+    found = bytes_md5(data)
+    if found != md5:
+        raise RoundError(f"{path} of commit {rev} has md5 {found}, but params.yaml says {md5}")
+    return data
+
+
+def materialise_folder(folder: Path, rev: str, target: Path) -> None:
+    """Write a DVC-tracked folder as it was in commit `rev` to `target`.
+
+    Raises:
+        RoundError: It is not to be had.
+    """
+    try:
+        there = dvc.api.DVCFileSystem(rev=rev)
+        there.get(folder.as_posix(), str(target), recursive=True)
+    except Exception as error:
+        raise RoundError(_not_there(folder, rev, error)) from error
+
+
+def _not_there(path: Path, rev: str, error: Exception) -> str:
+    return (
+        f"cannot restore {path} of commit {rev}: {type(error).__name__}: {error}\n"
+        "Its data must be in the DVC cache or a remote: `dvc fetch` that commit, or `dvc pull`."
+    )
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the current round stands.
+
+    Attributes:
+        tag: The round's name.
+        stale: Stages that `dvc status` reports as changed.
+        foreign: Changed files that are none of the round's business.
+        changed: Changed files that belong to the round.
+        closed: True if HEAD is tagged with the round's name.
+    """
+
+    tag: str
+    stale: tuple[str, ...]
+    foreign: tuple[str, ...]
+    changed: tuple[str, ...]
+    closed: bool
+
+
+def state(root: Path, tag: str) -> State:
+    """Look at git and DVC; changes nothing."""
+    own = (*ROUND_FILES, f"data/queue/{tag}.jsonl", f"data/annotations/{tag}.jsonl")
+    lines = git(root, "status", "--porcelain", "--untracked-files=all").splitlines()
+    paths = [line[3:] for line in lines]
+    mine = [p for p in paths if any(p == one or p.startswith(f"{one}/") for one in own)]
+    status = run([sys.executable, "-m", "dvc", "status", "--json"], root)
+    tags = git(root, "tag", "--points-at", "HEAD").splitlines()
+    return State(
+        tag=tag,
+        stale=tuple(sorted(json.loads(status or "{}"))),
+        foreign=tuple(p for p in paths if p not in mine),
+        changed=tuple(mine),
+        closed=tag in tags and not mine,
+    )
+
+
+def close(root: Path, tag: str, message: str) -> str:
+    """Commit and tag the round; the commit's hash. A round that is closed already is left as it is.
+
+    Raises:
+        RoundError: The tree holds other changes, a stage is stale, or the tag is another commit's.
+    """
+    now = state(root, tag)
+    refuse_unclean(now)
+    if now.closed:
+        return git(root, "rev-parse", "HEAD")
+    if tag in git(root, "tag", "--list").splitlines():
+        raise RoundError(
+            f"tag {tag} exists on another commit: a closed round is not rewritten. "
+            "`medq next` starts a new one from it."
+        )
+    if now.changed:
+        git(root, "add", "--", *now.changed)
+        git(root, "commit", "--quiet", "-m", message)
+    git(root, "tag", tag)
+    return git(root, "rev-parse", "HEAD")
+
+
+def refuse_unclean(now: State) -> None:
+    """Raise RoundError for a dirty or stale tree, naming what is in the way."""
+    if now.foreign:
+        raise RoundError(
+            "changes that do not belong to the round: " + ", ".join(now.foreign[:10]) + "\n"
+            "Commit or stash them first, so that the round's commit is the round."
+        )
+    if now.stale:
+        raise RoundError("stages are stale: " + ", ".join(now.stale) + "\nRun `dvc repro` first.")
+
+
+def start_next(root: Path, gate: Mapping[str, object], md5s: Mapping[str, str]) -> str:
+    """Write the next round's state into params.yaml; the new tag.
+
+    Args:
+        gate: metrics/gate.json; the challenger becomes the incumbent where the verdict is pass.
+        md5s: md5 of the `challenger` folder and of the `labels` file.
+
+    Raises:
+        RoundError: The round is not closed, or the tree is dirty or stale.
+    """
+    path = root / "params.yaml"
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    now = state(root, params["tag"])
+    refuse_unclean(now)
+    if not now.closed:
+        raise RoundError(f"{now.tag} is not closed: run `medq close` first")
+    rev = git(root, "rev-parse", "HEAD")
+    if gate["verdict"] == "pass":
+        params["incumbent"] = {"round": params["round"], "rev": rev, "md5": md5s["challenger"]}
+    params["history"] = {"rev": rev, "md5": md5s["labels"]}
+    params["round"] += 1
+    params["tag"] = f"round-{params['round']:03d}"
+    with path.open("w", encoding="utf-8") as stream:
+        yaml.dump(params, stream)
+    return params["tag"]

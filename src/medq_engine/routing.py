@@ -1,0 +1,167 @@
+"""Who labels a candidate: the model itself, the draft annotator, or an expert.
+
+The paper's rule (arXiv 2603.19863) on H, the mean token NLL of the model's own answer, and delta,
+its agreement with the draft:
+
+    (a) H >= tau_H                      -> keep the draft's label
+    (b) H <  tau_H and delta <  tau_ann -> expert
+    (c) H <  tau_H and delta >= tau_ann -> keep the model's own label
+
+Beyond it: experts have a ceiling, and a part of their tasks is a random audit of the labels that
+nobody reviews, the only way to know how many of those are wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from medq_engine.config import RouteParams
+from medq_engine.language import SEVERITY_OPTIONS, question
+from medq_engine.mllm import Scored
+from medq_engine.vocabulary import Route
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The route of one task; an audit task has the route `instead` that it would have had."""
+
+    route: Route
+    audit: bool
+    instead: Route
+
+
+def agreement(own: str, draft: str) -> float:
+    """R(own, draft) in [0, 1]: 1 for the same answer, 0.5 for neighbouring severities, else 0."""
+    if own == draft:
+        return 1.0
+    if own in SEVERITY_OPTIONS and draft in SEVERITY_OPTIONS:
+        distance = abs(SEVERITY_OPTIONS.index(own) - SEVERITY_OPTIONS.index(draft))
+        return 0.5 if distance == 1 else 0.0
+    return 0.0
+
+
+def three_way(entropy: float, delta: float, tau_h: float, tau_ann: float) -> Route:
+    """The paper's rule for one task."""
+    if entropy >= tau_h:
+        return "draft"
+    return "expert" if delta < tau_ann else "model"
+
+
+def assign(
+    entropies: Sequence[float],
+    agreements: Sequence[float],
+    *,
+    entropy_quantile: float,
+    tau_ann: float,
+    expert_share: float,
+    audit_share: float,
+    rng: np.random.Generator,
+) -> tuple[list[Routed], float]:
+    """Route a batch, within the experts' ceiling.
+
+    Where more tasks qualify for an expert than the ceiling allows, the surest disagreements (lowest
+    H) go first, and the rest keep the draft's label: it is as good as any that nobody checks.
+
+    Returns:
+        A route for each task, and tau_H (nats), the quantile of the batch's H.
+    """
+    h = np.asarray(entropies, dtype=float)
+    tau_h = float(np.quantile(h, entropy_quantile))
+    routes = [three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)]
+    ceiling = int(expert_share * len(routes))
+    audits = int(round(audit_share * ceiling))
+    wanted = [i for i, route in enumerate(routes) if route == "expert"]
+    wanted.sort(key=lambda i: (h[i], i))
+    for i in wanted[ceiling - audits :]:
+        routes[i] = "draft"
+    unreviewed = [i for i, route in enumerate(routes) if route != "expert"]
+    audited = set(rng.permutation(unreviewed)[:audits].tolist())
+    routed = [
+        Routed("expert", True, route) if i in audited else Routed(route, False, route)
+        for i, route in enumerate(routes)
+    ]
+    return routed, tau_h
+
+
+class RoutingError(Exception):
+    """A candidate cannot be routed; the message says what is missing."""
+
+
+def tasks_of(
+    candidates: pl.DataFrame,
+    prototypes: pl.DataFrame,
+    modality_of: Mapping[str, str],
+    round_number: int,
+) -> list[dict[str, object]]:
+    """A task for every candidate: its prototype's question; a control image is asked "what"."""
+    about = {row["prototype_id"]: row for row in prototypes.iter_rows(named=True)}
+    tasks = []
+    for row in candidates.iter_rows(named=True):
+        prototype = about.get(row["prototype_id"], {"question_type": "what", "attribute": ""})
+        modality, kind = modality_of[row["image_id"]], prototype["question_type"]
+        text, options = question(kind, modality, prototype["attribute"])
+        tasks.append(
+            {
+                "task_id": f"r{round_number:03d}-{row['image_id']}",
+                "image_id": row["image_id"],
+                "prototype_id": row["prototype_id"],
+                "arm": row["arm"],
+                "modality": modality,
+                "question_type": kind,
+                "attribute": prototype["attribute"],
+                "question": text,
+                "options": list(options),
+                "round": round_number,
+            }
+        )
+    return tasks
+
+
+def route(
+    tasks: Sequence[Mapping[str, object]],
+    scored: Sequence[Scored],
+    drafts: pl.DataFrame,
+    settings: RouteParams,
+    rng: np.random.Generator,
+) -> tuple[list[dict[str, object]], float]:
+    """Tasks with the model's answer, H, draft, agreement and route (schema TASK), and tau_H.
+
+    Raises:
+        RoutingError: The drafts hold no answer to a task's question.
+    """
+    keys = zip(drafts["image_id"], drafts["question"], strict=True)
+    drafted = dict(zip(keys, drafts["answer"], strict=True))
+    rows = []
+    for task, result in zip(tasks, scored, strict=True):
+        best = int(result.probabilities.argmax())
+        draft = drafted.get((task["image_id"], task["question"]))
+        if draft is None:
+            raise RoutingError(
+                f"no draft for image {task['image_id']}, question {task['question']!r}: "
+                "make data/drafts.parquet anew for this pool (`dvc repro data/dvc.yaml:drafts`)"
+            )
+        own = task["options"][best]
+        rows.append(
+            {
+                **task,
+                "model_answer": own,
+                "model_probability": float(result.probabilities[best]),
+                "entropy": float(result.nll[best]),
+                "draft": draft,
+                "agreement": agreement(own, draft),
+            }
+        )
+    routed, tau_h = assign(
+        [row["entropy"] for row in rows],
+        [row["agreement"] for row in rows],
+        entropy_quantile=settings.entropy_quantile,
+        tau_ann=settings.agreement,
+        expert_share=settings.expert_share,
+        audit_share=settings.audit_share,
+        rng=rng,
+    )
+    for row, where in zip(rows, routed, strict=True):
+        row |= {"route": where.route, "audit": where.audit, "unreviewed": where.instead}
+    return rows, tau_h

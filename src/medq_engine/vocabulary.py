@@ -1,0 +1,26 @@
+"""The words that the whole engine shares: modalities, severities, routes, question types.
+
+Order matters: tuples are ordered from least to most, or as tables print them.
+"""
+
+from typing import Literal
+
+Modality = Literal["mri", "ct", "histopathology", "endoscopy", "fundus"]
+Severity = Literal["none", "mild", "severe"]
+Verdict = Literal["good", "usable", "reject"]
+QuestionType = Literal["yes-no", "what", "how"]
+Route = Literal["model", "draft", "expert"]
+
+MODALITIES: tuple[Modality, ...] = ("mri", "ct", "histopathology", "endoscopy", "fundus")
+SEVERITIES: tuple[Severity, ...] = ("none", "mild", "severe")
+VERDICTS: tuple[Verdict, ...] = ("good", "usable", "reject")
+QUESTION_TYPES: tuple[QuestionType, ...] = ("yes-no", "what", "how")
+ROUTES: tuple[Route, ...] = ("model", "draft", "expert")
+
+MODALITY_LABELS: dict[Modality, str] = {
+    "mri": "MRI",
+    "ct": "CT",
+    "histopathology": "histopathology",
+    "endoscopy": "endoscopy",
+    "fundus": "fundus",
+}
