@@ -9,7 +9,8 @@ from pipeline import models, paths
 def main() -> None:
     params = paths.params()
     shutil.rmtree(paths.CURRENT, ignore_errors=True)
-    if params.incumbent is None:
+    incumbent = params.incumbent
+    if incumbent is None:
         lora = params.finetune
         model = models.load(params.model, params.seed, adapter=None)
         fresh = adapter.attach(
@@ -22,13 +23,13 @@ def main() -> None:
         )
         adapter.save(fresh, paths.CURRENT)
         return
-    rounds.materialise_folder(paths.CHALLENGER, params.incumbent.rev, paths.CURRENT)
+    rounds.materialise_folder(paths.CHALLENGER, incumbent.rev, paths.CURRENT)
     found = adapter.folder_md5(paths.CURRENT)
-    if found != params.incumbent.md5:
+    if found != incumbent.md5:
         shutil.rmtree(paths.CURRENT)
         raise adapter.AdapterError(
-            f"models/challenger of commit {params.incumbent.rev} has md5 {found}, but "
-            f"params.yaml: incumbent.md5 says {params.incumbent.md5}. Restore that round's data "
+            f"models/challenger of commit {incumbent.rev} has md5 {found}, but "
+            f"params.yaml: incumbent.md5 says {incumbent.md5}. Restore that round's data "
             "(`dvc fetch` or `dvc pull` from its remote), or correct params.yaml."
         )
 

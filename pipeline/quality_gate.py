@@ -47,7 +47,17 @@ def main() -> None:
     before = json.loads((paths.METRICS / "evaluate.json").read_text(encoding="utf-8"))
     figures.slice_bars(before, paths.FIGURES / "slices.png")
     context = {
-        "params": tables.plain(params),
+        "params": {
+            "seed": params.seed,
+            "model": tables.plain(params.model),
+            "evaluate": tables.plain(params.evaluate),
+            "cluster": tables.plain(params.cluster),
+            "retrieve": tables.plain(params.retrieve),
+            "route": tables.plain(params.route),
+            "annotate_import": tables.plain(params.annotate_import),
+            "finetune": tables.plain(params.finetune),
+            "quality_gate": tables.plain(params.quality_gate),
+        },
         "incumbent": tables.plain(params.incumbent),
         "round": params.round,
         "tag": params.tag,

@@ -7,7 +7,7 @@ colours are Okabe and Ito's (2008), which people with a colour vision deficiency
 import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -24,6 +25,7 @@ from medq_engine.vocabulary import MODALITIES, MODALITY_LABELS, QUESTION_TYPES, 
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B6B6B"
 ROUTE_COLOURS = {"model": BLUE, "draft": ORANGE, "expert": GREEN}
+Images = Mapping[str, Image.Image]
 ORDER = (*QUESTION_TYPES, *MODALITIES, *SEVERITIES)
 
 DPI = 110
@@ -42,12 +44,22 @@ STYLE = {
 SIDE = 192 / DPI  # inches of a picture: two screen pixels for each of its 96, so that faults show
 GAP = 0.12
 LABEL = 2.6  # inches for what stands to the left of a row
-CAPTION = 0.62
+LINE = 0.165  # of a caption
 HEADER = 0.75
 ROWS, COLUMNS = 12, 8
-TASKS, TASK_COLUMNS = 30, 6
-TASK_CAPTION, TASK_GAP = 1.1, 3 * GAP
+TASKS, TASK_COLUMNS, TASK_GAP = 30, 6, 3 * GAP
 WINDOW = 20
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of slices in the vocabulary's order, unknown ones last in the alphabet's."""
+    rank = {name: position for position, name in enumerate(ORDER)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def label_of(name: str) -> str:
+    """How a slice is printed: a modality by its label, everything else as it is."""
+    return MODALITY_LABELS.get(name, name)
 
 
 @contextmanager
@@ -87,19 +99,15 @@ def picture(
     """One image at a place of the canvas (inches), with some lines of text below it."""
     right, bottom = left + SIDE, top + SIDE
     extent = (left, right, bottom, top)
-    limits = axes.get_xlim(), axes.get_ylim()
     axes.imshow(np.asarray(image), extent=extent, interpolation="nearest", aspect="auto")
-    axes.set(xlim=limits[0], ylim=limits[1])
     if framed:
-        outline = mpl.patches.Rectangle((left, top), SIDE, SIDE, fill=False, ec=VERMILION, lw=5)
-        axes.add_patch(outline)
+        axes.add_patch(Rectangle((left, top), SIDE, SIDE, fill=False, ec=VERMILION, lw=5))
     axes.text(left, bottom + 0.04, caption, fontsize=9.5, va="top", linespacing=1.15)
 
 
 def shorten(text: str, width: int, lines: int) -> str:
     """Text wrapped to a width in characters, cut with an ellipsis after some lines."""
-    wrapped = textwrap.wrap(text, width, max_lines=lines, placeholder=" …")
-    return "\n".join(wrapped)
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
 def row_sheet(
@@ -107,10 +115,11 @@ def row_sheet(
     title: str,
     note: str,
     path: Path,
-    frame_first: bool,
+    frame_first: bool = False,
 ) -> None:
-    """A sheet of labelled rows of captioned pictures."""
-    step = SIDE + CAPTION + GAP
+    """A sheet of labelled rows of captioned pictures, the first of each row framed on demand."""
+    breaks = max((text.count("\n") for _, pictures in rows for _, text in pictures), default=0)
+    step = SIDE + LINE * (breaks + 2) + GAP
     width = LABEL + COLUMNS * (SIDE + GAP) + GAP
     with drawing(path, width, HEADER + len(rows) * step) as figure:
         axes = canvas(figure, title, note)
@@ -122,11 +131,15 @@ def row_sheet(
                 picture(axes, image, left, top, caption, framed=frame_first and column == 0)
 
 
+def by_mass(prototypes: pl.DataFrame) -> pl.DataFrame:
+    """Prototypes with the largest first."""
+    return prototypes.sort(["mass", "prototype_id"], descending=[True, False])
+
+
 def leading(prototypes: pl.DataFrame) -> tuple[list[dict[str, object]], str]:
     """The prototypes that a sheet has room for, the largest first, and how many are left out."""
-    ordered = prototypes.sort(["mass", "prototype_id"], descending=[True, False])
-    more = max(0, len(ordered) - ROWS)
-    return ordered.head(ROWS).to_dicts(), f"; {more} more not shown" if more else ""
+    more = max(0, len(prototypes) - ROWS)
+    return by_mass(prototypes).head(ROWS).to_dicts(), f"; {more} more not shown" if more else ""
 
 
 def mistake(failure: Mapping[str, object]) -> str:
@@ -134,16 +147,12 @@ def mistake(failure: Mapping[str, object]) -> str:
     wrong = Counter(given for given in failure["answers"] if given != failure["answer"])
     said = min(wrong, key=lambda given: (-wrong[given], given))
     about = f" ({failure['attribute']})" if failure["question_type"] == "yes-no" else ""
-    return (
-        f"{shorten(f'said: {said}{about}', 24, 2)}\n{shorten('right: ' + failure['answer'], 24, 2)}"
-    )
+    lines = f"said: {said}{about}", f"right: {failure['answer']}"
+    return "\n".join(shorten(line, 24, 2) for line in lines)
 
 
 def prototype_sheet(
-    prototypes: pl.DataFrame,
-    failures: pl.DataFrame,
-    images: Mapping[str, Image.Image],
-    path: Path,
+    prototypes: pl.DataFrame, failures: pl.DataFrame, images: Images, path: Path
 ) -> None:
     """Failures by prototype: the medoid framed, then other members, each with the wrong answer.
 
@@ -153,18 +162,15 @@ def prototype_sheet(
         images: Benchmark images by id.
     """
     if prototypes.is_empty():
-        nothing("no failure, so no prototype", path)
-        return
+        return nothing("no failure, so no prototype", path)
     by_id = {failure["item_id"]: failure for failure in failures.iter_rows(named=True)}
     shown, more = leading(prototypes)
     rows = []
     for prototype in shown:
         medoid = prototype["anchor_item"]
         others = [member for member in prototype["members"] if member != medoid]
-        pictures = []
-        for item_id in [medoid, *others][:COLUMNS]:
-            failure = by_id[item_id]
-            pictures.append((images[failure["image_ids"][0]], mistake(failure)))
+        here = [by_id[item_id] for item_id in [medoid, *others][:COLUMNS]]
+        pictures = [(images[failure["image_ids"][0]], mistake(failure)) for failure in here]
         count = len(prototype["members"])
         label = (
             f"{shorten(prototype['name'], 24, 4)}\n{count} failure{'s' * (count != 1)}\n"
@@ -177,10 +183,7 @@ def prototype_sheet(
 
 
 def candidate_sheet(
-    prototypes: pl.DataFrame,
-    candidates: pl.DataFrame,
-    images: Mapping[str, Image.Image],
-    path: Path,
+    prototypes: pl.DataFrame, candidates: pl.DataFrame, images: Images, path: Path
 ) -> None:
     """Pool images fetched for each prototype, nearest first, and the random control images last.
 
@@ -190,8 +193,7 @@ def candidate_sheet(
         images: Pool images by id.
     """
     if candidates.is_empty():
-        nothing("no candidate was fetched", path)
-        return
+        return nothing("no candidate was fetched", path)
     shown, more = leading(prototypes)
     rows = []
     for prototype in shown:
@@ -209,7 +211,7 @@ def candidate_sheet(
     rows.append((f"control: drawn at random\n{len(control)} images", pictures))
     title = f"What was fetched: {len(candidates) - len(control)} pool images like the failures"
     note = f"nearest first{more}; cosine 1 is the same image; last row: images drawn at random"
-    row_sheet(rows, title, note, path, frame_first=False)
+    row_sheet(rows, title, note, path)
 
 
 def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
@@ -220,8 +222,7 @@ def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
         tau_h: Threshold on H, nats per token.
     """
     if tasks.is_empty():
-        nothing("no task was routed", path)
-        return
+        return nothing("no task was routed", path)
     by_route = {route: tasks.filter(pl.col("route") == route) for route in ROUTES}
     audits = int(tasks["audit"].sum())
     with drawing(path, 9, 3.6) as figure:
@@ -235,38 +236,30 @@ def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
         )
         left.axvline(tau_h, color="black", ls="--", lw=1.2, label=f"threshold {tau_h:.3f}")
         left.set(xlabel="H: uncertainty of the model's answer (nats per token)", ylabel="tasks")
-        left.set_title("Unsure tasks keep the draft")
+        left.set(title="Unsure tasks keep the draft")
         left.yaxis.set_major_locator(MaxNLocator(integer=True))
         left.grid(axis="y")
         left.legend(title="route")
 
         counts = [len(by_route[route]) for route in ROUTES]
-        plain = [n - audits * (route == "expert") for n, route in zip(counts, ROUTES, strict=True)]
-        right.barh(ROUTES, plain, color=[ROUTE_COLOURS[route] for route in ROUTES])
+        bars = right.barh(ROUTES, counts, color=[ROUTE_COLOURS[route] for route in ROUTES])
+        right.bar_label(bars, [f"{n} ({n / len(tasks):.0%})" for n in counts], padding=4)
         right.barh(
-            ["expert"],
-            [audits],
-            left=plain[-1],
+            "expert",
+            audits,
+            left=counts[-1] - audits,
             color="white",
             ec=ROUTE_COLOURS["expert"],
             hatch="////",
             label=f"{audits} audits of unreviewed labels",
         )
-        for route, count in zip(ROUTES, counts, strict=True):
-            right.annotate(
-                f"{count} ({count / len(tasks):.0%})",
-                (count, route),
-                (4, 0),
-                textcoords="offset points",
-                va="center",
-            )
         right.set(xlim=(0, 1.35 * max(counts)), xlabel="tasks", title="Who labels them")
         right.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         right.invert_yaxis()
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right")
 
 
-def batch_sheet(batch: pl.DataFrame, images: Mapping[str, Image.Image], path: Path) -> None:
+def batch_sheet(batch: pl.DataFrame, images: Images, path: Path) -> None:
     """The tasks that wait for people. Audit tasks show no answer, so that nobody is anchored.
 
     Args:
@@ -274,17 +267,15 @@ def batch_sheet(batch: pl.DataFrame, images: Mapping[str, Image.Image], path: Pa
         images: Pool images by id.
     """
     if batch.is_empty():
-        nothing("no task waits for people", path)
-        return
+        return nothing("no task waits for people", path)
     shown = batch.sort("task_id").head(TASKS).to_dicts()
-    step = SIDE + TASK_CAPTION + GAP
+    step = SIDE + 7 * LINE + GAP
     lines = -(-len(shown) // TASK_COLUMNS)
     width = TASK_COLUMNS * (SIDE + TASK_GAP) + GAP
     more = len(batch) - len(shown)
     with drawing(path, width, HEADER + lines * step) as figure:
-        title = f"{len(batch)} tasks wait for people"
         note = f"{more} more not shown" if more else "all are shown"
-        axes = canvas(figure, title, note)
+        axes = canvas(figure, f"{len(batch)} tasks wait for people", note)
         for number, task in enumerate(shown):
             answers = (
                 "answers hidden:\njudge unaided"
@@ -300,8 +291,7 @@ def batch_sheet(batch: pl.DataFrame, images: Mapping[str, Image.Image], path: Pa
 def learning_curve(losses: Sequence[float], path: Path) -> None:
     """Training loss of every step (nats per answer token), and its running mean."""
     if not losses:
-        nothing("no training step was made", path)
-        return
+        return nothing("no training step was made", path)
     steps = np.arange(1, len(losses) + 1)
     window = min(WINDOW, len(losses))
     smooth = np.convolve(losses, np.full(window, 1 / window), mode="valid")
@@ -311,7 +301,7 @@ def learning_curve(losses: Sequence[float], path: Path) -> None:
         centred = steps[window // 2 :][: len(smooth)]
         axes.plot(centred, smooth, color=BLUE, lw=2, label=f"mean of {window} steps")
         axes.set(xlabel="training step", ylabel="loss (nats per answer token)", ylim=(0, None))
-        axes.set_title(f"Loss over {len(losses)} steps: {smooth[0]:.2f} to {smooth[-1]:.2f}")
+        axes.set(title=f"Loss over {len(losses)} steps: {smooth[0]:.2f} to {smooth[-1]:.2f}")
         axes.grid(axis="y")
         axes.legend()
 
@@ -330,11 +320,9 @@ def forest(
         margin: Loss that a slice may suffer, in [0, 1].
     """
     if not overall:
-        nothing("no difference was measured", path)
-        return
-    names = ["overall", *(name for name in ORDER if name in slices)]
-    names += sorted(set(slices) - set(names))
-    rows = [overall, *(slices[name] for name in names[1:])]
+        return nothing("no difference was measured", path)
+    rows = [overall, *(slices[name] for name in ordered(slices))]
+    names = ["overall", *map(label_of, ordered(slices))]
     with drawing(path, 9, 1.6 + 0.42 * len(rows)) as figure:
         axes = figure.subplots()
         for y, row in enumerate(rows):
@@ -343,15 +331,15 @@ def forest(
             axes.plot([low, high], [y, y], color=colour, lw=4 if y == 0 else 2)
             axes.plot(value, y, "D" if y == 0 else "o", color=colour, ms=9 if y == 0 else 7)
             axes.plot(100 * row["floor"], y, "|", color="black", ms=11, mew=1.5)
-            beside = {"xycoords": ("axes fraction", "data"), "va": "center"}
-            axes.annotate(f"{value:+.1f} ({low:+.1f} to {high:+.1f})", (1.02, y), **beside)
-            axes.annotate(f"{row['items']} items", (1.36, y), **beside)
+            said = f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+            beside = f"{row['items']:\N{FIGURE SPACE}>4} items   {said}"
+            axes.text(1.02, y, beside, transform=axes.get_yaxis_transform(), va="center")
         axes.axvline(0, color="black", lw=1)
         axes.axvline(-100 * margin, color=VERMILION, ls="--", lw=1.2, label="largest loss allowed")
         axes.plot([], [], "|", color="black", ms=11, mew=1.5, label="one-sided lower bound")
-        axes.set_yticks(range(len(rows)), [MODALITY_LABELS.get(name, name) for name in names])
+        axes.set_yticks(range(len(rows)), names)
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy gained (percentage points)")
-        axes.set_title("Challenger minus incumbent, with interval")
+        axes.set(title="Challenger minus incumbent, with interval")
         axes.grid(axis="x")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
@@ -362,21 +350,19 @@ def slice_bars(evaluation: Mapping[str, object], path: Path) -> None:
     found = evaluation.get("accuracy_by", {})
     slices = {column: found[column] for column in titles if found.get(column)}
     if not slices:
-        nothing("no item was evaluated", path)
-        return
+        return nothing("no item was evaluated", path)
     overall = 100 * evaluation["accuracy"]
     with drawing(path, 9, 2.9) as figure:
         panels = figure.subplots(1, len(slices), squeeze=False)[0]
         for axes, (column, values) in zip(panels, slices.items(), strict=True):
-            names = [name for name in ORDER if name in values]
-            heights = [100 * values[name] for name in names]
-            bars = axes.barh([MODALITY_LABELS.get(n, n) for n in names], heights, color=BLUE)
+            heights = [100 * values[name] for name in ordered(values)]
+            bars = axes.barh([label_of(name) for name in ordered(values)], heights, color=BLUE)
             axes.bar_label(
                 bars, fmt="%.0f", padding=2, bbox={"fc": "white", "ec": "none", "pad": 1}
             )
             axes.axvline(overall, color="black", ls="--", lw=1)
-            axes.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="accuracy (%)")
-            axes.set_title(titles[column])
+            axes.set(xlim=(0, 112), xticks=range(0, 101, 25))
+            axes.set(xlabel="accuracy (%)", title=titles[column])
             axes.invert_yaxis()
-        title = f"Accuracy on {evaluation['items']} items; dashed: {overall:.1f} % overall"
+        title = f"Accuracy on {evaluation['items']} items; dashed: {overall:.1f}% overall"
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")

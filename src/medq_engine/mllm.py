@@ -6,6 +6,7 @@ questions about it (`mm_encoder_outputs`), and options are scored exactly instea
 """
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from transformers.utils import logging as transformers_logging
 from medq_engine.language import prompt
 
 transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+# PEFT asks transformers for an attribute by its old name, at every load.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 
 
 class ModelError(Exception):

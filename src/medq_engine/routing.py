@@ -71,7 +71,7 @@ def assign(
     tau_h = float(np.quantile(h, entropy_quantile))
     routes = [three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)]
     ceiling = int(expert_share * len(routes))
-    audits = int(round(audit_share * ceiling))
+    audits = round(audit_share * ceiling)
     wanted = [i for i, route in enumerate(routes) if route == "expert"]
     wanted.sort(key=lambda i: (h[i], i))
     for i in wanted[ceiling - audits :]:

@@ -149,7 +149,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         losses = state["losses"]
-    model, optimizer = accelerator.prepare(mllm.model, optimizer)
+    optimizer = accelerator.prepare(optimizer)
     mllm.model.train()
 
     encoded: dict[int, EncodedSample] = {}
@@ -172,6 +172,9 @@ def train(
         rng = seeded("turns", schedule.seed, step, accelerator.process_index)
         loss = loss_of(mllm, [encoded[index] for index in mine], schedule.turns, rng)
         accelerator.backward(loss)
+        if accelerator.num_processes > 1:
+            for parameter in trained.values():
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
         accelerator.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         scheduler.step()

@@ -48,13 +48,20 @@ def closure(path: Path) -> set[Path]:
 def params_read(path: Path) -> set[str]:
     """Dotted names of the params that a stage reads, as far as its code spells them out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found, inner = set(), set()
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    longer = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and id(node) not in called
+    }
+    found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            name = ast.unparse(node)
-            if name.startswith("params."):
-                found.add(name.removeprefix("params."))
-                inner.add(ast.unparse(node.value).removeprefix("params."))
-            if name == "models.answering":
-                found |= {"evaluate", "model", "seed"}
-    return found - inner
+        if not isinstance(node, ast.Attribute):
+            continue
+        name = ast.unparse(node)
+        # A method (`params.a.items()`) is no param, and a.b is part of a.b.c.
+        if name.startswith("params.") and id(node) not in called | longer:
+            found.add(name.removeprefix("params."))
+        if name == "models.answering":
+            found |= {"evaluate", "model", "seed"}
+    return found

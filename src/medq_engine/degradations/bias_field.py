@@ -45,6 +45,6 @@ DEGRADATION = Degradation(
     cause="The sensitivity of the receive coil varies smoothly over the image.",
     source="Sudre et al., Medical Image Analysis 38, 2017",
     simulate=bias_field,
-    mild=0.4,
+    mild=0.55,
     severe=0.95,
 )

@@ -6,8 +6,8 @@ and enters as a bright, hazy crescent at the rim of the picture.
 Simulation: a crescent of pale light along part of the rim, widest in its middle, with a haze that
 reaches inwards, is added to the picture.
 
-Source: Gulshan et al., JAMA 316, 2016, supplement (image quality); Raj et al., Fundus image quality
-assessment: survey, challenges, and future scope, IET Image Processing 13, 2019.
+Source: Raj et al., Fundus image quality assessment: survey, challenges, and future scope, IET Image
+Processing 13, 2019.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ their number is Poisson distributed; reconstruction turns it into coarse, streak
 Simulation: the line integrals of the slice are measured with Poisson counts; the reconstruction of
 the error is added. Dose falls with the square of strength, so noise grows about linearly.
 
-Source: Buzug, Computed Tomography, Springer 2008, section 9.5.
+Source: Buzug, Computed Tomography, Springer 2008, chapter 9.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ DEGRADATION = Degradation(
     modalities=("ct",),
     scope="modality-specific",
     cause="Too few X-ray photons reach the detector.",
-    source="Buzug, Computed Tomography, 2008, section 9.5",
+    source="Buzug, Computed Tomography, 2008, chapter 9",
     simulate=low_dose_noise,
     mild=0.35,
     severe=0.9,

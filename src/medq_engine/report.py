@@ -1,0 +1,139 @@
+"""The report of a round: one HTML file that needs nothing else, for a radiologist and an auditor.
+
+What is said stands in `templates/report.html`; here is only what a template cannot do: read
+metrics, choose examples, format numbers, carry images as data URIs.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from medq_engine.figures import by_mass, label_of, ordered
+from medq_engine.gate import interval
+from medq_engine.statistics import Difference
+from medq_engine.vocabulary import MODALITIES
+
+METRICS = ("evaluate", "cluster", "retrieve", "route", "annotate_import", "finetune")
+EXAMPLES = 6
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in [0, 1] as `56.9%`; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with fixed digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def data_uri(image: Path | bytes) -> str:
+    """A PNG, as file or bytes, as a data URI."""
+    data = image if isinstance(image, bytes) else image.read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+def environment() -> Environment:
+    """Jinja that escapes everything and refuses a variable that nobody gave."""
+    made = Environment(
+        loader=PackageLoader("medq_engine"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "percent": percent,
+        "number": number,
+        "data_uri": data_uri,
+        "ordered": ordered,
+        "label": label_of,
+        "interval": lambda row: interval(Difference(**row)),
+    }
+    return made
+
+
+def render(context: Mapping[str, object]) -> str:
+    """The report of a round as HTML; the same context gives the same text.
+
+    Args:
+        context: `round`, `tag`, `params`, `incumbent`, `evaluate`, `cluster`, `retrieve`, `route`,
+            `annotate_import`, `finetune`, `gate` (the stages' metrics), `baselines`
+            (`baselines_of`), `prototypes` (schema PROTOTYPE), `figures` (PNG by name), `examples`.
+
+    Raises:
+        jinja2.UndefinedError: The template needs a value that the context does not have.
+    """
+    prototypes = by_mass(context["prototypes"])
+    return (
+        environment()
+        .get_template("report.html")
+        .render({**context, "prototypes": prototypes.to_dicts()})
+    )
+
+
+def metrics_of(folder: Path) -> dict[str, object]:
+    """The metrics of the stages before the gate, by stage."""
+    return {
+        stage: json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
+        for stage in METRICS
+    }
+
+
+def baselines_of(metrics: Path, published: Path) -> dict[str, object]:
+    """The simulated annotators on this benchmark, and published rows of another one, kept apart.
+
+    Args:
+        metrics: Folder with `baselines.json` (`annotators.baselines`).
+        published: Folder with tables of published rows, each under its benchmark's name.
+    """
+    tables = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(published.glob("*.json"))
+    ]
+    missing = dict.fromkeys(("yes_no", "what", "how"))
+    rows = [
+        {**missing, **row, "benchmark": table["benchmark"]}
+        for table in tables
+        for row in table["rows"]
+    ]
+    simulated = json.loads((metrics / "baselines.json").read_text(encoding="utf-8"))
+    return {**simulated, "published": rows}
+
+
+def examples(
+    items: pl.DataFrame, records: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame
+) -> list[dict[str, object]]:
+    """Descriptions of the same images by incumbent and challenger.
+
+    Images are chosen by id, one modality after the other, and never by what the models said.
+
+    Args:
+        items: Schema ITEM.
+        records: Schema RECORD.
+        before, after: Schema PREDICTION, of the incumbent and of the challenger.
+
+    Returns:
+        At most six of `image` (PNG bytes), `question`, `reference`, `before`, `after`.
+    """
+    chosen = (
+        items.filter(pl.col("task") == "description")
+        .with_columns(image_id=pl.col("image_ids").list.first())
+        .join(records.select("image_id", "image"), on="image_id", maintain_order="left")
+        .join(before.select("item_id", before="text"), on="item_id", maintain_order="left")
+        .join(after.select("item_id", after="text"), on="item_id", maintain_order="left")
+        .with_columns(
+            turn=pl.col("item_id").rank("ordinal").over("modality"),
+            place=pl.col("modality").cast(pl.Enum(MODALITIES)),
+        )
+        .sort("turn", "place")
+        .head(EXAMPLES)
+    )
+    return [
+        {"image": row["image"]["bytes"]}
+        | {name: row[name] for name in ("question", "reference", "before", "after")}
+        for row in chosen.iter_rows(named=True)
+    ]

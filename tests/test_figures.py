@@ -1,0 +1,174 @@
+"""Figures: written, the same bytes every time, and a reason where there is nothing to show."""
+
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medq_engine import figures
+from medq_engine.statistics import Difference
+from medq_engine.tables import CANDIDATE, ITEM, PREDICTION, PROTOTYPE, TASK, table
+
+IMAGES = {f"i{n}": Image.new("RGB", (96, 96), (20 * n, 80, 160)) for n in range(10)}
+PROTOTYPES = table(
+    [
+        {
+            "prototype_id": f"p{n:02d}",
+            "name": f"severe metal streak, CT, What {n}",
+            "mass": 1.0 + n,
+            "capability_error": 0.4,
+            "anchor_item": f"i{n % 10}-what",
+            "members": [f"i{n % 10}-what", "i0-what"][: 1 + (n > 0)],
+        }
+        for n in range(13)
+    ],
+    PROTOTYPE,
+)
+FAILURES = table(
+    [
+        {
+            "item_id": f"{image}-what",
+            "image_ids": [image],
+            "question_type": "what",
+            "answer": "metal streak",
+            "answers": ["no degradation", "blur", "no degradation", "metal streak"],
+        }
+        for image in IMAGES
+    ],
+    {**PREDICTION, **ITEM},
+)
+CANDIDATES = table(
+    [
+        {"image_id": "i1", "prototype_id": "p12", "arm": "prototype", "cosine": 0.9},
+        {"image_id": "i2", "prototype_id": "p12", "arm": "prototype", "cosine": 0.8},
+        {"image_id": "i3", "prototype_id": "", "arm": "control", "cosine": None},
+    ],
+    CANDIDATE,
+)
+TASKS = table(
+    [
+        {
+            "task_id": f"r001-{n:016d}",
+            "image_id": f"i{n}",
+            "question": "Which degradation is most visible in this CT image?",
+            "model_answer": "MODEL",
+            "draft": "DRAFT",
+            "entropy": n / 5,
+            "route": ("model", "draft", "expert")[n % 3],
+            "audit": n == 2,
+        }
+        for n in range(6)
+    ],
+    TASK,
+)
+GAIN = vars(Difference(60, 20, 0.5, 0.6, 0.1, 0.02, 0.18, 0.03, 0.17))
+LOSS = vars(Difference(30, 10, 0.5, 0.4, -0.1, -0.2, -0.01, -0.18, -0.02))
+EVALUATION = {
+    "items": 60,
+    "accuracy": 0.5,
+    "accuracy_by": {
+        "question_type": {"how": 0.4, "what": 0.5, "yes-no": 0.6},
+        "modality": {"ct": 0.0, "mri": 1.0},
+        "severity": {"none": 0.5},
+    },
+}
+FULL = {
+    "prototypes": partial(figures.prototype_sheet, PROTOTYPES, FAILURES, IMAGES),
+    "candidates": partial(figures.candidate_sheet, PROTOTYPES, CANDIDATES, IMAGES),
+    "routes": partial(figures.route_histogram, TASKS, 0.6),
+    "batch": partial(figures.batch_sheet, TASKS, IMAGES),
+    "losses": partial(figures.learning_curve, np.linspace(2, 1, 30).tolist()),
+    "forest": partial(figures.forest, GAIN, {"ct": LOSS, "mri": GAIN}, 0.05),
+    "slices": partial(figures.slice_bars, EVALUATION),
+}
+EMPTY = {
+    "prototypes": partial(figures.prototype_sheet, PROTOTYPES[:0], FAILURES[:0], {}),
+    "candidates": partial(figures.candidate_sheet, PROTOTYPES[:0], CANDIDATES[:0], {}),
+    "routes": partial(figures.route_histogram, TASKS[:0], 0.0),
+    "batch": partial(figures.batch_sheet, TASKS[:0], {}),
+    "losses": partial(figures.learning_curve, []),
+    "forest": partial(figures.forest, {}, {}, 0.05),
+    "slices": partial(figures.slice_bars, {}),
+}
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """Everything that is written into the figures of a test."""
+    seen = []
+    original = figures.Figure.savefig
+
+    def savefig(figure, *args, **kwargs):
+        found = figure.findobj(figures.mpl.text.Text)
+        seen.extend(text.get_text() for text in found if text.get_text())
+        original(figure, *args, **kwargs)
+
+    monkeypatch.setattr(figures.Figure, "savefig", savefig)
+    return seen
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_same_data_gives_the_same_bytes(name, tmp_path):
+    first, second = tmp_path / "made" / "a.png", tmp_path / "made" / "b.png"
+    FULL[name](first)
+    with figures.mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        FULL[name](second)
+    assert first.read_bytes() == second.read_bytes()
+    assert b"Software" not in first.read_bytes()
+    assert Image.open(io.BytesIO(first.read_bytes())).width > 600
+    assert sorted(path.name for path in first.parent.iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_input_says_why_there_is_nothing(name, tmp_path, texts):
+    EMPTY[name](tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
+    assert [text.startswith("nothing to show: ") for text in texts] == [True]
+
+
+def test_prototypes_say_how_wrong_the_model_was_and_how_many_are_left_out(tmp_path, texts):
+    FULL["prototypes"](tmp_path / "a.png")
+    assert any("1 more not shown" in text for text in texts)
+    assert "said: no degradation\nright: metal streak" in texts
+    labels = [text for text in texts if "capability error 40%" in text]
+    assert len(labels) == 12
+    assert "What 12\n2 failures" in labels[0]
+
+
+def test_a_yes_no_mistake_names_the_fault_that_was_asked_about():
+    failure = {
+        "question_type": "yes-no",
+        "attribute": "blur",
+        "answer": "Yes",
+        "answers": ["No", "Yes", "No"],
+    }
+    assert figures.mistake(failure) == "said: No (blur)\nright: Yes"
+
+
+def test_candidates_are_shown_nearest_first_and_control_last(tmp_path, texts):
+    FULL["candidates"](tmp_path / "a.png")
+    captions = [text for text in texts if text.startswith(("cosine", "random"))]
+    assert captions == ["cosine 0.900", "cosine 0.800", "random"]
+
+
+def test_a_sheet_of_control_images_alone_can_be_drawn(tmp_path, texts):
+    control = CANDIDATES.filter(CANDIDATES["arm"] == "control")
+    figures.candidate_sheet(PROTOTYPES[:0], control, IMAGES, tmp_path / "a.png")
+    assert "control: drawn at random\n1 images" in texts
+
+
+def test_nobody_is_anchored_on_an_audit(tmp_path, texts):
+    FULL["batch"](tmp_path / "a.png")
+    audit = next(text for text in texts if text.startswith("r001-00000000\n") and "judge" in text)
+    assert "MODEL" not in audit
+    assert "DRAFT" not in audit
+    assert sum("model: MODEL\ndraft: DRAFT" in text for text in texts) == len(TASKS) - 1
+
+
+def test_the_forest_lists_overall_first_and_modalities_in_the_vocabularys_order(tmp_path, texts):
+    FULL["forest"](tmp_path / "a.png")
+    names = dict.fromkeys(text for text in texts if text in ("overall", "MRI", "CT"))
+    assert list(names) == ["overall", "MRI", "CT"]
+    assert any(text.endswith("30 items   -10.0 (-20.0 to -1.0)") for text in texts)

@@ -1,0 +1,152 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from medq_engine.prototypes import (
+    capability_errors,
+    choose_clusters,
+    find,
+    joint_features,
+    majority,
+    prototypes,
+    stability,
+)
+from medq_engine.tables import ITEM, PREDICTION, PROTOTYPE, table
+
+SETTINGS = {"k_min": 2, "k_max": 6, "text_weight": 0.7, "anchor": "medoid", "seed": 1}
+
+
+def planted(clusters: int, each: int = 12, spread: float = 0.05) -> np.ndarray:
+    """Vectors of length 1 around `clusters` orthogonal directions, cluster by cluster."""
+    rng = np.random.default_rng(clusters)
+    centres = np.repeat(np.eye(8)[:clusters], each, axis=0)
+    vectors = centres + rng.normal(0, spread, centres.shape)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def asked(item_row) -> pl.DataFrame:
+    """Failed: 12 x severe metal streak in CT (what), 8 x mild aliasing in MRI (yes-no)."""
+    ct = {
+        "modality": "ct",
+        "question_type": "what",
+        "attribute": "metal streak",
+        "severity": "severe",
+        "question": "Which degradation is most visible in this CT image?",
+        "answer": "metal streak",
+    }
+    rows = [item_row(f"ct{n:02d}", **ct) for n in range(12)]
+    rows += [item_row(f"mri{n:02d}") for n in range(8)]
+    rows += [item_row(f"fine{n:02d}") for n in range(24)]
+    given = [{"item_id": r["item_id"], "failure": not r["item_id"].startswith("fine")} for r in rows]
+    return table(rows, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
+
+
+def failures_of(asked: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+    return asked.filter(pl.col("failure")), planted(2)[:20]
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 5])
+def test_silhouette_finds_the_planted_number_of_clusters(clusters):
+    found, silhouette = choose_clusters(planted(clusters), 2, 8)
+    assert len(np.unique(found)) == clusters
+    assert len({tuple(found[i : i + 12]) for i in range(0, len(found), 12)}) == clusters
+    assert silhouette > 0.5
+
+
+def test_the_range_of_clusters_is_kept():
+    found, _ = choose_clusters(planted(5), 2, 3)
+    assert len(np.unique(found)) <= 3
+    found, _ = choose_clusters(planted(2), 4, 6)
+    assert len(np.unique(found)) >= 4
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_too_few_failures_are_one_cluster(rows):
+    found, silhouette = choose_clusters(planted(2)[:rows], 4, 30)
+    assert found.tolist() == [0] * rows
+    assert silhouette == 0.0
+
+
+def test_three_failures_can_be_split_although_k_min_is_higher():
+    found, _ = choose_clusters(planted(2)[[0, 1, 12]], 4, 30)
+    assert found[0] == found[1] != found[2]
+
+
+def test_text_tells_failures_apart_where_images_cannot():
+    images = np.tile(np.float32([1, 0]), (6, 1))
+    texts = ["is there blur"] * 3 + ["how severe is it"] * 3
+    found, _ = choose_clusters(joint_features(images, texts, 0.7), 2, 4)
+    assert len(set(found[:3])) == 1
+    assert found[0] != found[3]
+    assert np.ptp(joint_features(images, texts, 0.0), axis=0).max() == 0
+
+
+def test_the_medoid_is_the_member_nearest_to_all_others(unit_rows):
+    vectors = unit_rows([[1, 0.5], [1, 0.1], [1, -0.4], [-1, 0]])
+    first, second = prototypes(vectors, np.array([0, 0, 0, 1]), "medoid")
+    assert first.members == (0, 1, 2)
+    assert first.medoid == 1
+    assert np.array_equal(first.anchor, vectors[1])
+    assert second.members == (3,)
+
+
+def test_a_centroid_has_length_one_and_need_not_be_a_member(unit_rows):
+    vectors = unit_rows([[1, 0], [0, 1]])
+    (only,) = prototypes(vectors, np.zeros(2, int), "centroid")
+    assert only.anchor == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert only.medoid in only.members
+
+
+def test_prototypes_are_a_partition_of_the_failures_the_largest_first():
+    clusters = np.array([2] * 5 + [0] * 19 + [1] * 12)
+    found = prototypes(planted(3), clusters, "medoid")
+    assert [len(p.members) for p in found] == [19, 12, 5]
+    assert sorted(i for p in found for i in p.members) == list(range(36))
+
+
+def test_majority_ties_go_to_the_first_in_the_alphabet():
+    assert majority(["b", "a", "b", "a"]) == "a"
+    assert majority(["b", "a", "b"]) == "b"
+
+
+def test_stability_is_high_for_planted_and_low_for_invented_clusters():
+    vectors = planted(3)
+    clear = stability(vectors, np.repeat([0, 1, 2], 12), 5, seed=1)
+    shuffled = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], 12))
+    assert clear == pytest.approx(1.0)
+    assert stability(vectors, shuffled, 5, seed=1) < 0.3
+    assert stability(vectors, np.zeros(36, int), 5, seed=1) == 1.0
+
+
+def test_capability_errors_are_failures_over_items(asked):
+    assert capability_errors(asked) == {("what", "ct"): 1.0, ("yes-no", "mri"): 0.25}
+
+
+def test_prototypes_have_a_name_a_person_understands_and_their_mass(asked):
+    failures, vectors = failures_of(asked)
+    found = find(vectors, failures, asked, **SETTINGS)
+    assert dict(found.table.schema) == PROTOTYPE
+    assert found.table["name"].to_list() == [
+        "severe metal streak, CT, What",
+        "mild aliasing, MRI, Yes-no",
+    ]
+    assert found.table["mass"].to_list() == [12, 8]
+    assert found.table["capability_error"].to_list() == [1.0, 0.25]
+    assert found.metrics["prototypes"] == 2
+    assert found.metrics["failures"] == 20
+
+
+def test_an_anchor_is_the_vector_of_its_own_member(asked):
+    failures, vectors = failures_of(asked)
+    for row in find(vectors, failures, asked, **SETTINGS).table.iter_rows(named=True):
+        assert row["anchor_item"] in row["members"]
+        position = failures["item_id"].to_list().index(row["anchor_item"])
+        assert np.array_equal(np.float32(row["anchor"]), vectors[position])
+
+
+def test_nothing_failed_gives_an_empty_table(asked):
+    found = find(np.zeros((0, 8), np.float32), asked[:0], asked, **SETTINGS)
+    assert dict(found.table.schema) == PROTOTYPE
+    assert len(found.table) == 0
+    assert found.metrics == {"failures": 0, "prototypes": 0}

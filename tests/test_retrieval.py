@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+
+from medq_engine.config import Retrieve
+from medq_engine.retrieval import allot, capability_shares, plan, retrieve, search
+from medq_engine.tables import PROTOTYPE, table
+
+EAST, NORTH = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+
+
+def near(direction: list[float], count: int, seed: int = 0) -> np.ndarray:
+    """Vectors of length 1 with cosines of about 0.9 to 0.99 to a direction, all different."""
+    rng = np.random.default_rng(seed)
+    rows = np.array(direction) + rng.uniform(0.05, 0.3, (count, 3)) * [-1, 1, 1]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def fetch(anchors, pool, allotted, **changes) -> list[tuple[int, int]]:
+    """(image, prototype) of every candidate, one modality, unless changed."""
+    settings = {
+        "anchors": np.float32(anchors),
+        "anchor_modalities": ["mri"] * len(anchors),
+        "pool": np.float32(pool),
+        "pool_modalities": ["mri"] * len(pool),
+        "allotted": np.array(allotted),
+        "threshold": 0.75,
+        "near_duplicate": 1.1,
+        "barred": (),
+    }
+    return [(c.image, c.prototype) for c in retrieve(**settings | changes)]
+
+
+def test_alpha_zero_is_uniform_over_capabilities_and_mass_decides_within():
+    shares = capability_shares([0.9, 0.9, 0.1], [30, 10, 5], ["a", "a", "b"], alpha=0)
+    assert shares == pytest.approx([0.375, 0.125, 0.5])
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(1, 0.6 / 0.8), (2, 0.36 / 0.40)])
+def test_capabilities_share_by_error_to_the_alpha(alpha, expected):
+    shares = capability_shares([0.6, 0.2], [1, 99], ["a", "b"], alpha)
+    assert shares[0] == pytest.approx(expected)
+    assert shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 100])
+def test_the_allotted_tasks_sum_to_the_budget(budget):
+    shares = np.random.default_rng(0).dirichlet(np.ones(6))
+    found = allot(shares, budget)
+    assert found.sum() == budget
+    assert np.abs(found - shares * budget).max() < 1
+
+
+def test_largest_remainders_are_rounded_up_and_ties_go_to_the_first():
+    assert allot(np.array([0.25, 0.25, 0.5]), 5).tolist() == [1, 1, 3]
+    assert allot(np.array([0.5, 0.5]), 3).tolist() == [2, 1]
+
+
+def test_search_is_exact_and_nearest_first(unit_rows):
+    pool = unit_rows(np.random.default_rng(1).normal(size=(50, 4)))
+    anchors = pool[:3]
+    cosines, found = search(anchors, pool, 5)
+    expected = np.sort(anchors @ pool.T, axis=1)[:, ::-1][:, :5]
+    assert cosines == pytest.approx(expected, abs=1e-6)
+    assert found[:, 0].tolist() == [0, 1, 2]
+    assert search(anchors, pool, 500)[1].shape == (3, 50)
+
+
+def test_only_images_strictly_above_the_threshold_are_fetched_nearest_first(unit_rows):
+    # Cosines to the anchor: 0.6, 0.8, 1.
+    pool = [[0.6, 0.8, 0.0], [0.8, 0.6, 0.0], EAST]
+    assert fetch([EAST], pool, [3]) == [(2, 0), (1, 0)]
+    assert fetch([EAST], pool, [3], threshold=1.0) == []
+    assert fetch([EAST], pool, [1]) == [(2, 0)]
+
+
+def test_a_prototype_fetches_images_of_its_own_modality():
+    pool = near(EAST, 6)
+    modalities = ["mri", "ct"] * 3
+    assert {i for i, _ in fetch([EAST], pool, [6], pool_modalities=modalities)} == {0, 2, 4}
+    assert fetch([EAST], pool, [6], anchor_modalities=["fundus"]) == []
+
+
+def test_barred_images_are_never_fetched():
+    assert {i for i, _ in fetch([EAST], near(EAST, 6), [6], barred={1, 4})} == {0, 2, 3, 5}
+
+
+def test_no_image_is_fetched_twice_and_prototypes_take_turns():
+    pool = near(EAST, 6)
+    found = fetch([EAST, EAST], pool, [3, 3])
+    assert sorted(i for i, _ in found) == list(range(6))
+    assert [p for _, p in found] == [0, 0, 0, 1, 1, 1]
+    nearest = np.argsort(-(pool @ np.float32(EAST)))
+    # Taking turns, each prototype has one of the two nearest.
+    assert {p for i, p in found if i in nearest[:2]} == {0, 1}
+
+
+def test_near_duplicates_of_a_fetched_image_are_passed_over(unit_rows):
+    pool = unit_rows([[1, 0.1, 0], [1, 0.101, 0], [1, 0.5, 0]])
+    assert fetch([EAST], pool, [3], near_duplicate=0.999) == [(0, 0), (2, 0)]
+    assert len(fetch([EAST], pool, [3], near_duplicate=1.1)) == 3
+
+
+def test_what_one_prototype_cannot_spend_goes_to_another():
+    pool = np.vstack([near(EAST, 8, seed=1), [NORTH]])
+    found = fetch([NORTH, EAST], pool, [4, 3])
+    assert [p for _, p in found].count(0) == 1
+    assert [p for _, p in found].count(1) == 6
+
+
+def test_a_short_pool_gives_what_it_has():
+    assert len(fetch([EAST, NORTH], near(EAST, 3), [10, 10])) == 3
+
+
+@pytest.fixture
+def settings() -> Retrieve:
+    return Retrieve(
+        threshold=0.75,
+        alpha=1.0,
+        budget=20,
+        control_share=0.2,
+        near_duplicate=1.0,
+        leakage_bits=4,
+    )
+
+
+def prototype(number: int, anchor: list[float]) -> dict[str, object]:
+    return {
+        "prototype_id": f"p{number:02d}",
+        "name": "",
+        "modality": "mri",
+        "question_type": ["yes-no", "what"][number],
+        "attribute": "blur",
+        "severity": "mild",
+        "mass": 5.0,
+        "capability_error": [0.6, 0.2][number],
+        "anchor": anchor,
+        "anchor_item": "",
+        "members": [],
+    }
+
+
+@pytest.fixture
+def pool() -> np.ndarray:
+    return np.vstack([near(EAST, 40, seed=1), near(NORTH, 40, seed=2)])
+
+
+def planned(pool, settings, prototypes, barred=None, seed=0) -> list[dict[str, object]]:
+    barred = np.zeros(len(pool), bool) if barred is None else barred
+    rng = np.random.default_rng(seed)
+    rows = table(prototypes, PROTOTYPE)
+    return plan(rows, pool, ["mri"] * len(pool), barred=barred, settings=settings, rng=rng)
+
+
+def test_a_plan_spends_the_budget_by_error_and_adds_the_control_arm(pool, settings):
+    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)])
+    arms = [(row["arm"], row["prototype_id"]) for row in rows]
+    assert arms.count(("prototype", "p00")) == 12
+    assert arms.count(("prototype", "p01")) == 4
+    assert arms.count(("control", "")) == 4
+    assert len({row["image"] for row in rows}) == 20
+    assert all((row["cosine"] is None) == (row["arm"] == "control") for row in rows)
+
+
+def test_barred_images_are_in_neither_arm(pool, settings):
+    barred = np.arange(len(pool)) % 2 == 0
+    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)], barred)
+    assert len(rows) == 20
+    assert all(row["image"] % 2 for row in rows)
+
+
+def test_the_control_arm_is_random_and_seeded(pool, settings):
+    def control(seed: int) -> list[int]:
+        rows = planned(pool, settings, [prototype(0, EAST)], seed=seed)
+        return [row["image"] for row in rows if row["arm"] == "control"]
+
+    assert control(1) == control(1) != control(2)
+
+
+def test_without_prototypes_only_the_control_arm_is_fetched(pool, settings):
+    rows = planned(pool, settings, [])
+    assert [row["arm"] for row in rows] == ["control"] * 4

@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+
+from medq_engine.config import RouteParams
+from medq_engine.language import labels, question
+from medq_engine.mllm import Scored
+from medq_engine.routing import RoutingError, agreement, assign, route, tasks_of, three_way
+from medq_engine.tables import CANDIDATE, DRAFT, PROTOTYPE, TASK, table
+
+
+@pytest.mark.parametrize(
+    ("own", "draft", "expected"),
+    [
+        ("Yes", "Yes", 1.0),
+        ("Yes", "No", 0.0),
+        ("blur", "aliasing", 0.0),
+        ("Mild", "Severe", 0.5),
+        ("None", "Mild", 0.5),
+        ("None", "Severe", 0.0),
+        ("Severe", "Severe", 1.0),
+    ],
+)
+def test_neighbouring_severities_half_agree(own, draft, expected):
+    assert agreement(own, draft) == agreement(draft, own) == expected
+
+
+@pytest.mark.parametrize(
+    ("entropy", "delta", "expected"),
+    [
+        (1.0, 0.0, "draft"),  # H == tau_H is unsure
+        (1.1, 1.0, "draft"),
+        (0.99, 0.49, "expert"),
+        (0.99, 0.5, "model"),  # delta == tau_ann agrees
+        (0.0, 1.0, "model"),
+    ],
+)
+def test_the_papers_rule_and_its_boundaries(entropy, delta, expected):
+    assert three_way(entropy, delta, tau_h=1.0, tau_ann=0.5) == expected
+
+
+def assigned(entropies, agreements, *, expert_share=1.0, audit_share=0.0, quantile=0.8, seed=0):
+    return assign(
+        entropies,
+        agreements,
+        entropy_quantile=quantile,
+        tau_ann=0.5,
+        expert_share=expert_share,
+        audit_share=audit_share,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def test_tau_h_is_the_quantile_of_the_batch():
+    routed, tau_h = assigned(np.arange(11.0), [1.0] * 11, quantile=0.7)
+    assert tau_h == 7.0
+    assert [r.route for r in routed] == ["model"] * 7 + ["draft"] * 4
+
+
+def test_the_surest_disagreements_reach_experts_up_to_the_ceiling():
+    entropies = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0]
+    routed, _ = assigned(entropies, [0.0] * 10, expert_share=0.3, quantile=0.9)
+    assert [i for i, r in enumerate(routed) if r.route == "expert"] == [1, 3, 4]
+    # Who finds no place keeps the draft's label, like the unsure ones.
+    assert {r.route for r in routed} == {"expert", "draft"}
+
+
+@pytest.mark.parametrize("expert_share", [0.0, 0.1, 0.18, 0.5])
+@pytest.mark.parametrize("audit_share", [0.0, 0.1, 1.0])
+def test_experts_never_get_more_than_their_share(expert_share, audit_share):
+    rng = np.random.default_rng(1)
+    routed, _ = assigned(
+        rng.random(200), rng.integers(0, 2, 200), expert_share=expert_share, audit_share=audit_share
+    )
+    experts = [r for r in routed if r.route == "expert"]
+    assert len(experts) <= expert_share * 200
+    assert sum(r.audit for r in routed) == round(audit_share * int(expert_share * 200))
+
+
+def test_audits_are_a_random_part_of_what_nobody_reviews():
+    rng = np.random.default_rng(1)
+    entropies, agreements = rng.random(100), rng.integers(0, 2, 100)
+    shares = {"expert_share": 0.4, "audit_share": 0.5}
+    plain, _ = assigned(entropies, agreements, expert_share=0.2)
+    unreviewed = {i for i, r in enumerate(plain) if r.route != "expert"}
+    drawn = []
+    for seed in range(60):
+        routed, _ = assigned(entropies, agreements, **shares, seed=seed)
+        audits = {i for i, r in enumerate(routed) if r.audit}
+        assert audits <= unreviewed
+        for i in audits:
+            assert routed[i].route == "expert"
+            assert routed[i].instead == plain[i].route
+        drawn += audits
+    # Over many draws every unreviewed task is audited: no kind of label escapes the sample.
+    assert set(drawn) == unreviewed
+
+
+def test_a_task_that_is_no_audit_would_have_had_its_own_route():
+    routed, _ = assigned(np.arange(20.0), [0.0, 1.0] * 10, expert_share=0.3, audit_share=0.3)
+    assert all(r.instead == r.route for r in routed if not r.audit)
+
+
+PROTOTYPES = table(
+    [
+        {
+            "prototype_id": "p00",
+            "modality": "mri",
+            "question_type": "yes-no",
+            "attribute": "aliasing",
+        },
+    ],
+    PROTOTYPE,
+)
+
+
+def test_a_candidate_is_asked_its_prototypes_question_and_a_control_what():
+    candidates = [
+        {"image_id": "a", "prototype_id": "p00", "arm": "prototype", "cosine": 0.9},
+        {"image_id": "b", "prototype_id": "", "arm": "control", "cosine": None},
+    ]
+    modality_of = {"a": "mri", "b": "ct"}
+    first, second = tasks_of(table(candidates, CANDIDATE), PROTOTYPES, modality_of, 7)
+    assert first["task_id"] == "r007-a"
+    assert (first["question"], tuple(first["options"])) == question("yes-no", "mri", "aliasing")
+    assert (second["question"], tuple(second["options"])) == question("what", "ct")
+    assert second["arm"] == "control"
+    assert first["round"] == second["round"] == 7
+
+
+@pytest.fixture
+def settings() -> RouteParams:
+    return RouteParams(entropy_quantile=0.5, agreement=0.5, expert_share=1.0, audit_share=0.0)
+
+
+def scored(yes: float) -> Scored:
+    p = np.array([yes, 1 - yes])
+    return Scored(p, -np.log(p))
+
+
+def test_tasks_carry_the_models_own_answer_its_nll_and_the_draft(task_row, settings):
+    task = {k: v for k, v in task_row("t").items() if k in TASK}
+    drafts = [{"image_id": task["image_id"], "question": task["question"], "answer": "No"}]
+    drafts = table(drafts, DRAFT)
+    results = [scored(0.9)]
+    rows, tau_h = route([task], results, drafts, settings, np.random.default_rng(0))
+    (row,) = table(rows, TASK).to_dicts()
+    assert row["model_answer"] == "Yes"
+    assert row["model_probability"] == pytest.approx(0.9)
+    assert row["entropy"] == tau_h == pytest.approx(-np.log(0.9))
+    assert row["draft"] == "No"
+    assert row["agreement"] == 0.0
+    assert row["route"] == "draft"  # H == tau_H in a batch of one
+
+
+def test_the_routed_batch_keeps_the_contract(task_row, settings):
+    tasks = [task_row(f"t{n}") for n in range(8)]
+    drafts = [
+        {"image_id": task["image_id"], "question": task["question"], "answer": "Yes"}
+        for task in tasks
+    ]
+    results = [scored(0.1 + 0.1 * n) for n in range(8)]
+    rng = np.random.default_rng(0)
+    rows, tau_h = route(tasks, results, table(drafts, DRAFT), settings, rng)
+    found = table(rows, TASK)
+    for row in found.iter_rows(named=True):
+        expected = three_way(row["entropy"], row["agreement"], tau_h, 0.5)
+        assert row["route"] == row["unreviewed"] == expected
+    assert set(found["route"]) == {"model", "draft", "expert"}
+
+
+def test_a_missing_draft_is_named(task_row, settings):
+    other = table([{"image_id": "x", "question": "Q", "answer": "No"}], DRAFT)
+    with pytest.raises(RoutingError, match="no draft for image image-t, question 'Is there alias"):
+        route([task_row("t")], [scored(0.9)], other, settings, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("modality", ["mri", "ct"])
+def test_a_what_task_offers_every_fault_of_the_modality(modality):
+    candidates = [{"image_id": "a", "prototype_id": "", "arm": "control", "cosine": None}]
+    (task,) = tasks_of(table(candidates, CANDIDATE), PROTOTYPES, {"a": modality}, 1)
+    assert set(labels(modality)) < set(task["options"])
