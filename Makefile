@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup round test lint mlflow lock clean
+.PHONY: help setup round rounds test lint mlflow lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -28,6 +28,13 @@ round: $(READY) ## one round of the loop, unattended, with the simulated expert
 	medq simulate-expert
 	dvc repro
 	@medq status
+
+N ?= 3
+rounds: $(READY) ## N=3 rounds in a row, each closed (committed, tagged, in MLflow), then their table
+	@set -e; for i in $$(seq $(N)); do \
+	  [ $$i -eq 1 ] || medq next; \
+	  $(MAKE) --no-print-directory round; medq close; \
+	done; medq history
 
 test: $(READY) ## the tests
 	@python -m pytest && echo "Tests passed. Next: make round"

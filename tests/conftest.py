@@ -62,7 +62,7 @@ def item_row() -> Callable[..., Row]:
             "severity": "mild",
             "scope": "modality-specific",
             "reference": (
-                "This is a MRI image. There is mild aliasing. "
+                "This is an MRI image. There is mild aliasing. "
                 "Overall, the quality of this image is usable."
             ),
             "verdict": "usable",

@@ -120,14 +120,15 @@ def test_an_impossible_option_is_never_drawn():
 
 
 def test_calibration_of_a_known_example():
-    # Two sure answers, one of them wrong, and two even ones, one of them wrong.
+    # Two sure answers, one of them wrong, and two even ones, both right.
     found = calibration(
-        np.array([1.0, 0.0, 1.0, 0.0]), [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
+        np.array([1.0, 0.0, 1.0, 1.0]), [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
     )
-    assert found["shift"] == pytest.approx(0.5 - 0.5)
-    assert found["ece"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.0)
+    assert found["shift"] == pytest.approx(0.5 - 0.75)
+    # Over all answers confidence equals accuracy; only bins show that neither half is calibrated.
+    assert found["ece"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.5)
     assert found["brier"] == pytest.approx((0 + 1 + 0.25 + 0.25) / 4)
-    assert found["auroc"] == pytest.approx(0.5)
+    assert found["auroc"] == pytest.approx((0.5 + 0 + 0) / 3)
 
 
 def test_calibration_shift_is_certainty_less_accuracy():

@@ -41,6 +41,13 @@ def test_a_description_of_every_fault_at_once_is_read_back(modality):
     assert parse_findings(describe(modality, findings), modality) == findings
 
 
+def test_a_description_uses_the_right_article():
+    starts = {modality: describe(modality, []).split(" image")[0] for modality in MODALITIES}
+    assert starts["mri"] == "This is an MRI"
+    assert starts["endoscopy"] == "This is an endoscopy"
+    assert starts["ct"] == "This is a CT"
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_fine_image_is_described_as_good_without_findings(modality):
     text = describe(modality, [])

@@ -8,6 +8,7 @@ from medq_engine.prototypes import (
     find,
     joint_features,
     majority,
+    name_of,
     prototypes,
     stability,
 )
@@ -38,7 +39,9 @@ def asked(item_row) -> pl.DataFrame:
     rows = [item_row(f"ct{n:02d}", **ct) for n in range(12)]
     rows += [item_row(f"mri{n:02d}") for n in range(8)]
     rows += [item_row(f"fine{n:02d}") for n in range(24)]
-    given = [{"item_id": r["item_id"], "failure": not r["item_id"].startswith("fine")} for r in rows]
+    given = [
+        {"item_id": r["item_id"], "failure": not r["item_id"].startswith("fine")} for r in rows
+    ]
     return table(rows, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
 
 
@@ -135,6 +138,35 @@ def test_prototypes_have_a_name_a_person_understands_and_their_mass(asked):
     assert found.table["capability_error"].to_list() == [1.0, 0.25]
     assert found.metrics["prototypes"] == 2
     assert found.metrics["failures"] == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "mild aliasing, MRI, Yes-no"),
+        ({"answer": "No", "severity": "severe"}, "absent aliasing, MRI, Yes-no"),
+        (
+            {
+                "question_type": "what",
+                "attribute": "no degradation",
+                "answer": "no degradation",
+                "severity": "none",
+            },
+            "no degradation, MRI, What",
+        ),
+    ],
+    ids=["a fault that is there", "a fault that is not there", "a fine image"],
+)
+def test_a_name_says_what_was_asked_and_what_is_right(item_row, changes, name):
+    assert name_of(table([item_row("a", **changes)], ITEM))["name"] == name
+
+
+def test_a_name_is_about_the_questions_of_the_clusters_own_type(item_row):
+    what = {"question_type": "what", "attribute": "no degradation", "severity": "none"}
+    rows = [item_row(f"y{n}", attribute=a) for n, a in enumerate(["blur", "blur", "aliasing"])]
+    rows += [item_row(f"w{n}", **what) for n in range(2)]
+    about = name_of(table(rows, ITEM))
+    assert (about["question_type"], about["attribute"]) == ("yes-no", "blur")
 
 
 def test_an_anchor_is_the_vector_of_its_own_member(asked):

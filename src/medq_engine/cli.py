@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from medq_engine import adapter, annotations, annotators, rounds, tables, tracking
+from medq_engine import adapter, annotations, annotators, history, rounds, tables, tracking
 from medq_engine.config import Params, ParamsError, load_params
 from medq_engine.language import Finding
 
@@ -136,10 +136,11 @@ def status(root: Path, params: Params) -> str:
             f"{100 * d['low']:+.1f} to {100 * d['high']:+.1f}   ({d['items']} items)"
         )
     routes = ", ".join(f"{route} {count}" for route, count in labels["by_route"].items())
+    people = ", ".join(f"{name} {count}" for name, count in labels["annotators"].items())
     lines += [
         f"  verdict         {gate['verdict']}: {gate['reason']}",
-        f"  labels          {routes}; expert minutes {labels['expert_seconds'] / 60:.0f}",
-        "  annotators      simulated draft; see data/annotations for who answered the batch",
+        f"  labels by route {routes}",
+        f"  experts         {people}; {labels['expert_seconds'] / 60:.0f} minutes",
         f"  report          reports/{params.tag}.html",
         "next: " + ("medq next" if now.closed else "medq close"),
     ]
@@ -173,9 +174,13 @@ def main(arguments: list[str] | None = None) -> None:
     commands.add_parser("simulate-expert", help="answer the batch with the simulated expert")
     commands.add_parser("close", help="commit and tag the round, log it to MLflow")
     commands.add_parser("next", help="start the next round from the last one's verdict")
+    commands.add_parser("history", help="the table of all closed rounds, from git")
     command = parser.parse_args(arguments).command
     root = Path.cwd()
     try:
+        if command == "history":
+            print(history.markdown(history.closed_rounds(root)))
+            return
         if command == "next":
             print(start_next(root))
             return

@@ -6,14 +6,17 @@ inconclusive: neither is shown; the incumbent stays, and the verdict says how ma
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from medq_engine.config import QualityGate
 from medq_engine.evaluation import SLICES, summary
+from medq_engine.simulation import seeded
 from medq_engine.statistics import Difference, paired_bootstrap
+from medq_engine.vocabulary import MODALITY_LABELS
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,49 @@ def compare(
     )
 
 
-def as_metrics(found: Mapping[str, Comparison]) -> dict[str, object]:
-    """Comparisons by split as plain numbers for metrics/gate.json."""
+def as_metrics(comparison: Comparison) -> dict[str, object]:
+    """A comparison as plain numbers, for metrics/gate.json."""
+    slices = {
+        column: {value: vars(difference) for value, difference in values.items()}
+        for column, values in comparison.slices.items()
+    }
     return {
-        split: {
-            "overall": vars(comparison.overall),
-            **{
-                column: {value: vars(d) for value, d in values.items()}
-                for column, values in comparison.slices.items()
-            },
-            "incumbent": comparison.incumbent,
-            "challenger": comparison.challenger,
-        }
-        for split, comparison in found.items()
+        "overall": vars(comparison.overall),
+        **slices,
+        "incumbent": comparison.incumbent,
+        "challenger": comparison.challenger,
+    }
+
+
+def hold(
+    items: Mapping[str, pl.DataFrame],
+    predictions: Mapping[tuple[str, str], pl.DataFrame],
+    settings: QualityGate,
+    seed: int,
+) -> dict[str, object]:
+    """Compare and decide: the contents of metrics/gate.json.
+
+    The verdict follows from the gate split alone. What stands on test beside it is the same
+    comparison, and the model in force after the verdict against the base (`test_since_base`).
+
+    Args:
+        items: Items of `gate` and `test`.
+        predictions: By (role, split): `incumbent` and `challenger` on both, `base` on test.
+    """
+
+    def compared(split: str, before: str, after: str) -> Comparison:
+        pair = (predictions[before, split], predictions[after, split])
+        rng = seeded("gate", seed, split, before)
+        return compare(items[split], *pair, settings.resamples, settings.confidence, rng)
+
+    gate = compared("gate", "incumbent", "challenger")
+    decision = decide(gate, settings.margin)
+    in_force = "challenger" if decision.verdict == "pass" else "incumbent"
+    return {
+        **vars(decision),
+        "gate": as_metrics(gate),
+        "test": as_metrics(compared("test", "incumbent", "challenger")),
+        "test_since_base": vars(compared("test", "base", in_force).overall),
     }
 
 
@@ -109,7 +142,7 @@ def decide(gate: Comparison, margin: float) -> Decision:
         return Decision("fail", f"worse overall: {interval(overall)}", 0)
     worse = [name for name, d in modalities.items() if d.ceiling < -margin]
     if worse:
-        return Decision("fail", f"loses more than {margin:.0%} on {', '.join(worse)}", 0)
+        return Decision("fail", f"loses more than {100 * margin:g} points on {names(worse)}", 0)
     if overall.low <= 0:
         return Decision(
             "inconclusive", f"no sure gain: {interval(overall)}", items_more(overall, 0.0)
@@ -118,11 +151,16 @@ def decide(gate: Comparison, margin: float) -> Decision:
     if unsure:
         return Decision(
             "inconclusive",
-            f"better overall ({interval(overall)}), but a loss of more than {margin:.0%} "
-            f"is not ruled out on {', '.join(unsure)}",
+            f"better overall ({interval(overall)}), but a loss beyond {100 * margin:g} points "
+            f"is not ruled out on {names(unsure)}",
             max(items_more(modalities[name], -margin) for name in unsure),
         )
     return Decision("pass", f"better overall: {interval(overall)}; no modality worse", 0)
+
+
+def names(modalities: Sequence[str]) -> str:
+    """Modalities as a reader writes them."""
+    return ", ".join(MODALITY_LABELS[modality] for modality in modalities)
 
 
 def interval(difference: Difference) -> str:

@@ -48,6 +48,11 @@ def rate(hits: int, trials: int) -> dict[str, object]:
     return {"rate": hits / trials if trials else None, "low": low, "high": high}
 
 
+def counts(column: pl.Series) -> dict[str, int]:
+    """How often each value occurs, in the order of the values."""
+    return dict(sorted(column.value_counts().iter_rows()))
+
+
 def noise(tasks: pl.DataFrame, reviewed: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """Share of wrong labels on the unreviewed routes, estimated from the audit sample.
 
@@ -112,7 +117,8 @@ def accept(
     metrics = {
         "round": len(now),
         "total": len(kept),
-        "by_route": dict(sorted(now["route"].value_counts().iter_rows())),
+        "by_route": counts(now["route"]),
+        "annotators": counts(now.filter(pl.col("route") == "expert")["annotator"]),
         "expert_seconds": float(now["seconds"].sum()),
         "expert_minutes_total": float(kept["seconds"].sum()) / 60,
         "dropped": {"duplicates": len(repeated)},

@@ -83,9 +83,11 @@ def answer(kind: QuestionType, findings: Sequence[Finding], label: str | None = 
 
 def describe(modality: Modality, findings: Sequence[Finding]) -> str:
     """A description in MedQ-Bench's order: modality, findings, overall verdict."""
+    name = MODALITY_LABELS[modality]
+    article = "an" if name[0] in "aeiouM" else "a"  # an MRI image, an endoscopy image
     seen = " ".join(f"There is {f.severity} {f.label}." for f in findings)
     return (
-        f"This is a {MODALITY_LABELS[modality]} image. {seen or 'No degradation is visible.'} "
+        f"This is {article} {name} image. {seen or 'No degradation is visible.'} "
         f"Overall, the quality of this image is {verdict_of(findings)}."
     )
 

@@ -9,6 +9,7 @@ person understands; and its stability under the bootstrap is reported.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,9 @@ from medq_engine.tables import PROTOTYPE, table
 from medq_engine.vocabulary import MODALITY_LABELS
 
 STABILITY_RESAMPLES = 20
+
+
+T = TypeVar("T", str, tuple)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def prototypes(images: np.ndarray, clusters: np.ndarray, anchor: str) -> list[Pr
     return sorted(found, key=lambda prototype: (-len(prototype.members), prototype.medoid))
 
 
-def majority(values: Sequence[str]) -> str:
+def majority(values: Sequence[T]) -> T:
     """The most frequent value; ties go to the first in the alphabet."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value))
@@ -114,13 +118,20 @@ def capability_errors(asked: pl.DataFrame) -> dict[tuple[str, str], float]:
 
 def name_of(members: pl.DataFrame) -> dict[str, str]:
     """What a cluster is about, by majority of its failures, and a name for it."""
-    about = {
-        column: majority(members[column].to_list())
-        for column in ("modality", "question_type", "attribute", "severity")
+    kind = majority(members["question_type"].to_list())
+    modality = majority(members["modality"].to_list())
+    asked = members.filter(pl.col("question_type") == kind)
+    faults = asked.select("attribute", "severity", "answer").iter_rows()
+    attribute, severity, right = majority(list(faults))
+    # Asked about a fault that is not there, the picture's severity is that of another fault.
+    how = {"No": "absent ", "Yes": f"{severity} "}.get(right, f"{severity} ".removeprefix("none "))
+    return {
+        "modality": modality,
+        "question_type": kind,
+        "attribute": attribute,
+        "severity": severity,
+        "name": f"{how}{attribute}, {MODALITY_LABELS[modality]}, {kind.capitalize()}",
     }
-    severity = "" if about["severity"] == "none" else f"{about['severity']} "
-    name = f"{severity}{about['attribute']}, {MODALITY_LABELS[about['modality']]}"
-    return {**about, "name": f"{name}, {about['question_type'].capitalize()}"}
 
 
 def find(

@@ -42,6 +42,8 @@ def closure(path: Path) -> set[Path]:
         if file not in seen:
             seen.add(file)
             todo += imports(file)
+    if ROOT / "src" / PACKAGE / "report.py" in seen:
+        seen |= set((ROOT / "src" / PACKAGE / "templates").iterdir())
     return seen
 
 

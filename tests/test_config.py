@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from medq_engine.config import Params, ParamsError, load_params
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+Load = Callable[[dict[str, object]], Params]
+
+
+@pytest.fixture
+def raw() -> dict[str, object]:
+    return YAML(typ="safe", pure=True).load(PARAMS.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def load(tmp_path) -> Load:
+    """Load changed params from a file, as every stage loads them."""
+
+    def loaded(values: dict[str, object]) -> Params:
+        YAML(typ="safe", pure=True).dump(values, tmp_path / "params.yaml")
+        return load_params(tmp_path / "params.yaml")
+
+    return loaded
+
+
+def put(values: dict[str, object], key: str, value: object) -> None:
+    """Set a dotted key."""
+    *blocks, last = key.split(".")
+    for block in blocks:
+        values = values[block]
+    values[last] = value
+
+
+def test_the_repositorys_params_are_valid_and_frozen():
+    params = load_params(PARAMS)
+    assert params.evaluate.gamma == 0.6
+    assert params.retrieve.threshold == 0.75
+    with pytest.raises(FrozenInstanceError):
+        params.seed = 1
+
+
+@pytest.mark.parametrize("key", ["typo", "route.typo", "base.vision.typo", "images.typo"])
+def test_an_unknown_key_is_named(raw, load, key):
+    put(raw, key, 1)
+    with pytest.raises(ParamsError, match=key):
+        load(raw)
+
+
+@pytest.mark.parametrize("key", ["seed", "evaluate", "route.agreement", "base.words.turns"])
+def test_a_missing_key_is_named(raw, load, key):
+    *blocks, last = key.split(".")
+    values = raw
+    for block in blocks:
+        values = values[block]
+    del values[last]
+    with pytest.raises(ParamsError, match=f"{key}: Field required"):
+        load(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("round", 0),
+        ("evaluate.gamma", 1.2),
+        ("evaluate.repeats", 0),
+        ("evaluate.temperature", 0),
+        ("cluster.k_min", 1),
+        ("cluster.anchor", "mean"),
+        ("retrieve.threshold", 1.5),
+        ("retrieve.alpha", -1),
+        ("route.expert_share", 1.1),
+        ("finetune.replay", 1.0),
+        ("finetune.learning_rate", "fast"),
+        ("finetune.steps", 2.5),
+        ("quality_gate.confidence", 0.5),
+        ("quality_gate.margin", -0.1),
+        ("images.size", 50),
+        ("images.kind", "hospital"),
+        ("model.dtype", "int8"),
+        ("drafts.accuracy.what", 2.0),
+        ("drafts.accuracy.why", 0.5),
+        ("benchmark.records.train", 10),
+        ("seed", None),
+    ],
+)
+def test_a_value_out_of_range_is_named(raw, load, key, value):
+    put(raw, key, value)
+    with pytest.raises(ParamsError, match=key):
+        load(raw)
+
+
+def test_every_fault_is_told_at_once(raw, load):
+    put(raw, "evaluate.gamma", 2)
+    put(raw, "route.agreement", 2)
+    with pytest.raises(ParamsError, match="has 2 faults") as error:
+        load(raw)
+    assert "evaluate.gamma" in str(error.value)
+    assert "route.agreement" in str(error.value)
+
+
+def test_a_tag_must_be_that_of_the_round(raw, load):
+    put(raw, "round", 12)
+    with pytest.raises(ParamsError, match="round 12 needs 'round-012'"):
+        load(raw)
+    put(raw, "tag", "round-012")
+    assert load(raw).tag == "round-012"
+
+
+def test_the_range_of_clusters_must_not_be_empty(raw, load):
+    put(raw, "cluster.k_max", raw["cluster"]["k_min"] - 1)
+    with pytest.raises(ParamsError, match=r"cluster: .*k_max"):
+        load(raw)
+
+
+def test_a_fault_must_exist_and_be_either_taught_or_rare(raw, load):
+    raw["faults"]["taught"].append("fingerprint")
+    with pytest.raises(ParamsError, match=r"faults: .*no such degradation: fingerprint"):
+        load(raw)
+    raw["faults"]["taught"][-1] = raw["faults"]["rare"][0]
+    with pytest.raises(ParamsError, match=r"faults: .*both taught and rare"):
+        load(raw)
+
+
+def test_an_incumbent_is_named_by_round_commit_and_md5(raw, load):
+    put(raw, "incumbent", {"round": 1, "rev": "abc", "md5": "def"})
+    assert load(raw).incumbent.rev == "abc"
+    del raw["incumbent"]["md5"]
+    with pytest.raises(ParamsError, match=r"incumbent\.md5"):
+        load(raw)
+
+
+@pytest.mark.parametrize("text", ["round: [1\n", "- 1\n", ""])
+def test_a_file_that_holds_no_params_is_named(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParamsError, match=r"none\.yaml"):
+        load_params(tmp_path / "none.yaml")

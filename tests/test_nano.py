@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from transformers import AutoProcessor
+
+from medq_engine import nano
+from medq_engine.language import describe, labels
+from medq_engine.mllm import encode_prompt, generate, load
+from medq_engine.simulation import content_id, from_png
+from medq_engine.training import Schedule
+from medq_engine.vocabulary import MODALITIES
+
+TAUGHT = ("aliasing", "blur", "compression")
+SCHEDULE = Schedule(steps=2, batch=4, turns=2, learning_rate=1e-3, weight_decay=0.01, seed=1)
+
+
+@pytest.fixture(scope="module")
+def teaching() -> list[nano.Phantom]:
+    return [nano.phantom_at(index, 48, TAUGHT, seed="1") for index in range(10)]
+
+
+def test_the_model_is_built_as_small_as_asked(nano_model):
+    config = nano_model.base.config
+    assert config.vision_config.image_size == 48
+    assert config.text_config.hidden_size == config.vision_config.hidden_size == 40
+    assert len(nano_model.base.model.text_model.layers) == 1
+    assert sum(p.numel() for p in nano_model.base.parameters()) < 150_000
+
+
+def test_the_tokenizer_is_the_same_every_time():
+    first, second = (nano.processor(48).tokenizer.get_vocab() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_tokenizer_gives_back_every_word_of_the_language(nano_model, modality):
+    tokenizer = nano_model.processor.tokenizer
+    for text in (*labels(modality), describe(modality, []), "é unseen 字"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_a_saved_processor_is_loaded_as_it_was(build_nano, noise_images, tmp_path):
+    mllm = build_nano(0)
+    nano.save(mllm, tmp_path)
+    loaded = AutoProcessor.from_pretrained(tmp_path)
+    expected_ids, expected_pixels = encode_prompt(mllm.processor, noise_images[0], "Is it?")
+    ids, pixels = encode_prompt(loaded, noise_images[0], "Is it?")
+    assert ids == expected_ids
+    assert pixels.keys() == expected_pixels.keys()
+    assert all(torch.equal(pixels[name], expected_pixels[name]) for name in pixels)
+
+
+def test_weights_are_saved_in_half_precision_and_load_in_single(build_nano, tmp_path):
+    expected = {name: value.half() for name, value in build_nano(4).model.state_dict().items()}
+    nano.save(build_nano(4), tmp_path)
+    parameters = sum(value.numel() for value in build_nano(4).model.parameters())
+    assert (tmp_path / "model.safetensors").stat().st_size < 2.5 * parameters
+    loaded = load(tmp_path).model.state_dict()
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(loaded[name], expected[name].float()) for name in loaded)
+
+
+def test_a_loaded_model_stops_at_the_end_of_its_turn(build_nano, noise_images, tmp_path):
+    nano.save(build_nano(0), tmp_path)
+    mllm = load(tmp_path)
+    eos = mllm.processor.tokenizer.eos_token_id
+    assert mllm.base.generation_config.eos_token_id == eos
+    # The output layer is made to want nothing but the end of the turn.
+    with torch.no_grad():
+        mllm.base.lm_head.weight.zero_()
+    mllm.base.lm_head.register_forward_hook(
+        lambda module, args, out: out.index_fill(-1, torch.tensor([eos]), 50.0)
+    )
+    assert [text for text, _ in generate(mllm, noise_images[:1], "Describe.", 5)] == [""]
+
+
+def test_teaching_images_depend_on_index_and_seed_alone(teaching):
+    assert nano.draw_phantoms(10, 48, TAUGHT, "1") == teaching
+    other = [nano.phantom_at(index, 48, TAUGHT, "2") for index in range(10)]
+    assert not {content_id(p.png) for p in teaching} & {content_id(p.png) for p in other}
+
+
+def test_teaching_images_show_taught_faults_only(teaching):
+    many = [nano.phantom_at(index, 48, TAUGHT, "1").findings for index in range(0, 60, 5)]
+    assert {f.label for findings in many for f in findings} == {"aliasing", "blur"}
+    assert () in many
+    assert from_png(teaching[0].png).size == (48, 48)
+    assert [p.modality for p in teaching[:5]] == list(MODALITIES)
+
+
+def test_the_vision_step_trains_the_tower_and_nothing_else(build_nano, teaching):
+    mllm = build_nano(0)
+    before = {name: value.clone() for name, value in mllm.model.state_dict().items()}
+    nano.pretrain_vision(mllm, teaching, SCHEDULE)
+    after = mllm.model.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed
+    assert all(".vision_model." in name for name in changed)
+
+
+def test_lessons_are_seeded_and_hold_a_whole_reading(teaching):
+    made = nano.lessons(teaching, seed=1)
+    assert [sample.turns for sample in made] == [s.turns for s in nano.lessons(teaching, seed=1)]
+    for phantom, sample in zip(teaching, made, strict=True):
+        assert sample.turns[-1].answer == describe(phantom.modality, phantom.findings)
+        assert np.array_equal(np.asarray(sample.image), np.asarray(from_png(phantom.png)))
+
+
+def test_a_taught_model_is_the_same_every_time(build_nano, teaching, tmp_path):
+    taught = []
+    for name in ("a", "b"):
+        mllm = build_nano(0)
+        torch.manual_seed(1)
+        nano.teach(mllm, teaching, SCHEDULE, SCHEDULE, tmp_path / name)
+        taught.append(mllm.model.state_dict())
+    first, second = taught
+    assert all(torch.equal(first[name], second[name]) for name in first)
