@@ -20,7 +20,8 @@ def main() -> None:
     images = {r["image_id"]: from_png(r["image"]["bytes"]) for r in records.to_dicts()}
     shown = [images[ids[0]] for ids in failures["image_ids"]]
     mllm = models.load(params.model, params.seed, adapter=None)
-    raw = encoders.vision_tower(mllm, shown, params.embeddings.images_per_batch)
+    encoder, per_batch = params.embeddings.encoder, params.embeddings.images_per_batch
+    raw = encoders.encode(encoder, shown, mllm, per_batch)
     vectors = space.unit(raw, failures["modality"].to_list())
 
     found = prototypes.find(vectors, failures, asked, seed=params.seed, **vars(params.cluster))

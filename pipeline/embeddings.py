@@ -31,7 +31,7 @@ def main() -> None:
         if not done.exists():
             records = tables.read(shard, tables.RECORD)
             images = [from_png(image["bytes"]) for image in records["image"]]
-            vectors = encoders.vision_tower(mllm, images, settings.images_per_batch)
+            vectors = encoders.encode(settings.encoder, images, mllm, settings.images_per_batch)
             rows = (
                 {"image_id": i, "modality": m, "shard": shard.name, "vector": v.tolist()}
                 for i, m, v in zip(records["image_id"], records["modality"], vectors, strict=True)

@@ -1,19 +1,24 @@
 """Miniature models and table rows that many tests share."""
 
+import json
+import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from ruamel.yaml import YAML
 
-from medq_engine import nano
+from medq_engine import nano, rounds
 from medq_engine.mllm import Mllm
 
 # Trainings may run beside the tests; a tiny model gains nothing from a second thread.
 torch.set_num_threads(1)
 
 SIZE = 48
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 Row = dict[str, object]
 
 
@@ -156,3 +161,79 @@ def unit_rows() -> Callable[[Sequence[Sequence[float]]], np.ndarray]:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     return scaled
+
+
+@pytest.fixture
+def git_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty git repository that knows nothing of the user's settings."""
+    who = {"NAME": "Tester", "EMAIL": "tester@localhost", "DATE": "2026-03-22T12:00:00+00:00"}
+    for role in ("AUTHOR", "COMMITTER"):
+        for name, value in who.items():
+            monkeypatch.setenv(f"GIT_{role}_{name}", value)
+    for scope in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"GIT_CONFIG_{scope}", "/dev/null")
+    root = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", "-b", "main", str(root)], check=True)
+    return root
+
+
+@pytest.fixture
+def stale(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[object]]:
+    """What `dvc status --json` says, without DVC: a test puts stale stages into it."""
+    said: dict[str, list[object]] = {}
+    real = rounds.run
+
+    def run(command: Sequence[str], root: Path) -> str:
+        return json.dumps(said) if "dvc" in command else real(command, root)
+
+    monkeypatch.setattr(rounds, "run", run)
+    return said
+
+
+@pytest.fixture
+def gate_metrics() -> Callable[..., Row]:
+    """What history and status read of metrics/gate.json: a gain of 5 points, with changes."""
+
+    def metrics(verdict: str = "pass", **changes: object) -> Row:
+        gain = {"items": 120, "incumbent": 0.6, "challenger": 0.65}
+        gain |= {"value": 0.05, "low": 0.01, "high": 0.09}
+        since = gain | {"incumbent": 0.55, "value": 0.1, "low": 0.06, "high": 0.14}
+        both = {
+            split: {"overall": gain, "incumbent": {"accuracy": 0.6}} for split in ("gate", "test")
+        }
+        return {"verdict": verdict, "reason": "R.", **both, "test_since_base": since} | changes
+
+    return metrics
+
+
+@pytest.fixture
+def write_metrics(gate_metrics: Callable[..., Row]) -> Callable[..., None]:
+    """Write metrics/gate.json and metrics/annotate_import.json as a finished round does."""
+
+    def write(root: Path, verdict: str = "pass", **changes: object) -> None:
+        labels = {
+            "round": 40,
+            "total": 40,
+            "by_route": {"draft": 8, "expert": 12, "model": 20},
+            "annotators": {"reader-1": 12},
+            "expert_seconds": 540.0,
+            "expert_minutes_total": 9.0,
+        } | changes
+        (root / "metrics").mkdir(exist_ok=True)
+        for name, value in (("gate", gate_metrics(verdict)), ("annotate_import", labels)):
+            (root / "metrics" / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture
+def round_root(git_root: Path, stale: dict[str, list[object]]) -> Path:
+    """A committed repository at the start of round 1: the real params.yaml, no DVC."""
+    yaml = YAML()
+    params = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    params |= {"round": 1, "tag": "round-001", "incumbent": None, "history": None}
+    with (git_root / "params.yaml").open("w", encoding="utf-8") as stream:
+        yaml.dump(params, stream)
+    rounds.git(git_root, "add", "--all")
+    rounds.git(git_root, "commit", "-q", "-m", "Start")
+    return git_root

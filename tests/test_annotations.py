@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,41 @@ def test_a_canonical_file_is_read_back(path, tasks, answer_row):
     assert read_annotations(path, tasks, "batch") == rows
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x1c", "\v", "\f"])
+def test_a_note_may_hold_what_only_python_takes_for_the_end_of_a_line(
+    path, tasks, answer_row, mark
+):
+    rows = [answer_row(task, note=f"above{mark}below") for task in tasks]
+    path.write_bytes(canonical(rows))
+    assert read_annotations(path, tasks, "batch") == rows
+
+
+def test_lines_may_end_as_on_windows(path, tasks, answer_row):
+    rows = [answer_row(task) for task in tasks]
+    path.write_bytes(canonical(rows).replace(b"\n", b"\r\n"))
+    assert read_annotations(path, tasks, "batch") == rows
+
+
+def test_a_line_that_is_not_utf_8_is_named(path, tasks, answer_row):
+    data = canonical([answer_row(task, note="sch\u00f6n") for task in tasks]).splitlines()
+    data[1] = data[1].decode().encode("latin-1")
+    path.write_bytes(b"\n".join(data))
+    with pytest.raises(AnnotationError) as error:
+        read_annotations(path, tasks, "batch")
+    assert f"{path}:2: not JSON in UTF-8" in str(error.value)
+    assert "1 faulty lines" in str(error.value)
+
+
+def test_pending_passes_through_a_context_manager(path):
+    @contextmanager
+    def stage():
+        yield
+
+    with pytest.raises(Pending) as stop, stage():
+        raise Pending(path, ("t0",), 3)
+    assert stop.value.task_ids == ("t0",)
+
+
 def test_blank_lines_do_not_shift_line_numbers(path):
     path.write_text('{"a": 1}\n\n{"b": 2}\n', encoding="utf-8")
     assert read_lines(path) == [(1, {"a": 1}), (3, {"b": 2})]
@@ -67,10 +103,12 @@ def test_pending_shows_the_first_tasks_of_many():
     ("second_line", "message"),
     [
         ("{broken", ":2: not JSON"),
-        ('{"task_id": "t1", "answer": "Ye', ":2: not JSON (cut off?)"),
+        ('{"task_id": "t1", "answer": "Ye', ":2: not JSON in UTF-8 (cut off?)"),
+        ('{"seconds": NaN}', ":2: not JSON in UTF-8 (cut off?): NaN is no number"),
+        ('{"seconds": -Infinity}', ":2: not JSON in UTF-8 (cut off?): -Infinity is no number"),
         ('["t1"]', ":2: not a JSON object"),
     ],
-    ids=["malformed", "last line cut off", "a list"],
+    ids=["malformed", "last line cut off", "not a number", "endless", "a list"],
 )
 def test_a_line_that_is_no_object_is_named(path, tasks, answer_row, second_line, message):
     path.write_text(json.dumps(answer_row(tasks[0])) + "\n" + second_line, encoding="utf-8")
@@ -94,6 +132,7 @@ FAULTS = {
     "another image": ({"image_id": "x"}, "field 'image_id' differs from the batch's task t1"),
     "another question": ({"question": "Q?"}, "field 'question' differs"),
     "another round": ({"round": 2}, "field 'round' differs"),
+    "another route": ({"route": "draft"}, "field 'route' differs from the batch's task t1"),
 }
 
 
@@ -163,6 +202,27 @@ READING = {
         "verdict 'reject' contradicts the findings, which say 'usable'",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Looks bad to me.",
+        "There is mild aliasing.",
+        "Overall, the quality of this image is usable.",
+        "There is severe metal streak. Overall, the quality of this image is reject.",
+        " ",
+    ],
+    ids=["free text", "no verdict", "no finding", "a finding of another modality", "blank"],
+)
+def test_a_description_that_cannot_be_read_is_refused_with_an_example(
+    path, tasks, answer_row, text
+):
+    lines(path, [answer_row(tasks[0], description=text)])
+    with pytest.raises(AnnotationError) as error:
+        read_annotations(path, tasks[:1], "batch")
+    assert f"{path}:1: the description names no verdict" in str(error.value)
+    assert describe("mri", ()) in str(error.value)
 
 
 @pytest.mark.parametrize("name", READING)

@@ -85,12 +85,50 @@ def test_a_missing_key_is_named(raw, load, key):
         ("drafts.accuracy.why", 0.5),
         ("benchmark.records.train", 10),
         ("seed", None),
+        ("finetune.steps", "500"),
+        ("finetune.steps", True),
+        ("finetune.learning_rate", float("inf")),
+        ("finetune.learning_rate", float("nan")),
+        ("finetune.learning_rate", "0.001"),
+        ("finetune.weight_decay", float("inf")),
+        ("retrieve.alpha", float("inf")),
+        ("route.expert_share", True),
+        ("route.agreement", float("nan")),
+        ("round", True),
     ],
 )
 def test_a_value_out_of_range_is_named(raw, load, key, value):
     put(raw, key, value)
     with pytest.raises(ParamsError, match=key):
         load(raw)
+
+
+@pytest.mark.parametrize(
+    ("block", "key"),
+    [
+        ("drafts.accuracy", "how"),
+        ("benchmark.records", "test"),
+        ("finetune.route_weight", "draft"),
+    ],
+)
+def test_a_mapping_must_name_every_value(raw, load, block, key):
+    outer, inner = block.split(".")
+    del raw[outer][inner][key]
+    with pytest.raises(ParamsError, match=rf"{block}: .*missing: {key}$"):
+        load(raw)
+
+
+def test_the_mix_of_the_pool_is_no_more_than_all_of_it(raw, load):
+    raw["pool"] |= {"common_share": 0.75, "rare_share": 0.5}
+    with pytest.raises(ParamsError, match=r"pool: .*common_share and rare_share"):
+        load(raw)
+    raw["pool"]["rare_share"] = 0.25
+    assert load(raw).pool.rare_share == 0.25
+
+
+def test_a_share_may_be_written_as_a_whole_number(raw, load):
+    put(raw, "route.expert_share", 1)
+    assert load(raw).route.expert_share == 1.0
 
 
 def test_every_fault_is_told_at_once(raw, load):

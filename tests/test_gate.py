@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
-from medq_engine.gate import Comparison, as_metrics, compare, decide, interval, items_more
+from medq_engine.config import QualityGate
+from medq_engine.gate import Comparison, as_metrics, compare, decide, hold, interval, items_more
 from medq_engine.statistics import Difference
 from medq_engine.tables import ITEM, PREDICTION, table
 
@@ -81,7 +84,9 @@ def test_identical_models_are_inconclusive():
         (0.02, -0.02, 0.0, 300),
         (0.04, 0.02, 0.0, 0),
         (-0.01, -0.05, 0.0, 0),  # no number of items makes a loss a gain
-        (0.0, -0.1, -0.05, 300),
+        # A margin is cleared one-sidedly: by the floor, here -0.1, and not by `low`.
+        (0.0, -0.2, -0.05, 300),
+        (0.0, -0.1, -0.05, 0),
     ],
 )
 def test_items_more_scales_the_width_with_the_root_of_the_items(value, low, target, expected):
@@ -139,20 +144,58 @@ def test_descriptions_do_not_decide(items):
     assert found.challenger["description"]["overall"] == 4.0
 
 
-def test_the_verdict_does_not_ask_the_test_split(items):
-    gate = compared(items, [n % 3 == 0 for n in range(40)], [True] * 40)
-    better = compared(items, [False] * 40, [True] * 40)
-    worse = compared(items, [True] * 40, [False] * 40)
-    decision = decide(gate, 0.05)
-    assert decision.verdict == "pass"
-    for test in (better, worse):
-        metrics = {**vars(decide(gate, 0.05)), **as_metrics({"gate": gate, "test": test})}
-        assert metrics["verdict"] == decision.verdict
-        assert metrics["reason"] == decision.reason
+def test_metrics_are_plain_numbers(items):
+    found = as_metrics(compared(items, [True] * 40, [False] * 40))
+    assert found["overall"]["value"] == -1.0
+    assert found["modality"]["ct"]["items"] == 20
+    assert found["incumbent"]["accuracy"] == 1.0
+    assert json.loads(json.dumps(found)) == found
 
 
-def test_metrics_hold_both_splits_as_plain_numbers(items):
-    found = as_metrics({"gate": compared(items, [True] * 40, [False] * 40)})
-    assert found["gate"]["overall"]["value"] == -1.0
-    assert found["gate"]["modality"]["ct"]["items"] == 20
-    assert found["gate"]["incumbent"]["accuracy"] == 1.0
+SETTINGS = QualityGate(resamples=100, confidence=0.95, margin=0.05)
+ALL, NONE, HALF = [True] * 40, [False] * 40, [n % 4 < 2 for n in range(40)]
+
+
+def held(items, gate, test) -> dict[str, object]:
+    """`hold` on predictions: gate = (incumbent, challenger), test = (base, incumbent, challenger).
+
+    The same items stand for both splits.
+    """
+    right = {("base", "test"): test[0], ("incumbent", "test"): test[1]}
+    right |= {("challenger", "test"): test[2]}
+    right |= {("incumbent", "gate"): gate[0], ("challenger", "gate"): gate[1]}
+    given = {key: predictions(value) for key, value in right.items()}
+    return hold({"gate": items, "test": items}, given, SETTINGS, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "verdict"),
+    [((NONE, ALL), "pass"), ((ALL, NONE), "fail"), ((HALF, HALF), "inconclusive")],
+)
+def test_verdict_and_gate_do_not_move_with_the_test_predictions(items, gate, verdict):
+    found = [held(items, gate, (NONE, *test)) for test in ((NONE, ALL), (ALL, NONE), (HALF, ALL))]
+    assert found[0]["verdict"] == verdict
+    assert found[0]["test"] != found[1]["test"]
+    for other in found[1:]:
+        for key in ("verdict", "reason", "items_more", "gate"):
+            assert other[key] == found[0][key]
+
+
+@pytest.mark.parametrize(
+    ("gate", "in_force"),
+    [((NONE, ALL), 1.0), ((ALL, NONE), 0.5), ((HALF, HALF), 0.5)],
+    ids=["pass", "fail", "inconclusive"],
+)
+def test_since_base_is_about_the_model_in_force_after_the_verdict(items, gate, in_force):
+    # On test the base is never right, the incumbent half of the time, the challenger always.
+    found = held(items, gate, (NONE, HALF, ALL))["test_since_base"]
+    assert found["incumbent"] == 0.0
+    assert found["challenger"] == found["value"] == in_force
+    assert found["items"] == 40
+
+
+def test_the_gate_is_held_the_same_way_twice(items):
+    mixed = [n % 3 == 0 for n in range(40)]
+    assert held(items, (mixed, HALF), (NONE, HALF, mixed)) == held(
+        items, (mixed, HALF), (NONE, HALF, mixed)
+    )

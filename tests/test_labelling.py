@@ -49,6 +49,19 @@ def test_new_labels_stand_behind_the_history(task_row, answer_row, label_row):
     assert found.metrics["annotators"] == {"reader-1": 1}
 
 
+def test_annotators_are_the_people_of_this_round_by_name(task_row, answer_row, label_row):
+    tasks = [task_row(name, round=2) for name in "abc"] + [task_row("d", round=2, route="model")]
+    names = ["reader-2", "reader-1", "reader-2"]
+    answers = [answer_row(t, annotator=n) for t, n in zip(tasks[:3], names, strict=True)]
+    found = accepted(tasks, answers, [label_row("old", annotator="reader-0")])
+    assert found.metrics["annotators"] == {"reader-1": 1, "reader-2": 2}
+    assert list(found.metrics["annotators"]) == ["reader-1", "reader-2"]
+
+
+def test_without_people_there_are_no_annotators(task_row):
+    assert accepted([task_row("a", route="model")], []).metrics["annotators"] == {}
+
+
 def test_a_repeated_label_is_dropped_and_the_reviewed_one_stays(task_row, answer_row):
     same = Pictures()["x"]
     images = Pictures({"one": same, "two": same})

@@ -6,6 +6,7 @@ from medq_engine.language import (
     NO_DEGRADATION,
     Finding,
     answer,
+    denies,
     describe,
     labels,
     parse_findings,
@@ -63,6 +64,27 @@ def test_a_fault_of_another_modality_is_not_read():
 def test_reading_ignores_case_and_wants_whole_words():
     assert parse_findings("There is SEVERE Aliasing.", "mri") == (Finding("aliasing", "severe"),)
     assert parse_findings("There is severe blurring.", "mri") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("There is no severe aliasing.", ()),
+        ("No mild aliasing is seen.", ()),
+        ("An image without severe aliasing.", ()),
+        ("There is no severe aliasing, but mild aliasing.", (Finding("aliasing", "mild"),)),
+        ("In the piano severe aliasing.", (Finding("aliasing", "severe"),)),
+    ],
+)
+def test_a_denied_finding_is_no_finding(text, expected):
+    assert parse_findings(text, "mri") == expected
+
+
+def test_a_denial_of_one_fault_is_no_denial_of_all():
+    assert denies("NO DEGRADATION is visible.")
+    assert denies(describe("ct", []))
+    assert not denies("There is no severe aliasing.")
+    assert not denies(describe("ct", [Finding("blur", "mild")]))
 
 
 def test_the_last_verdict_counts_and_none_is_none():

@@ -169,6 +169,45 @@ def test_a_name_is_about_the_questions_of_the_clusters_own_type(item_row):
     assert (about["question_type"], about["attribute"]) == ("yes-no", "blur")
 
 
+@pytest.fixture
+def torn(item_row) -> list[dict[str, object]]:
+    """Most are yes-no, most are CT, and none is a yes-no question about CT."""
+    rows = [item_row(f"a{n}", attribute="blur") for n in range(3)]
+    for kind in ("what", "how"):
+        about = {"modality": "ct", "question_type": kind, "attribute": "ring artifact"}
+        rows += [item_row(f"{kind}{n}", answer="ring artifact", **about) for n in range(2)]
+    return rows
+
+
+def test_question_type_and_modality_are_a_pair_that_failed(torn):
+    about = name_of(table(torn, ITEM))
+    assert (about["question_type"], about["modality"]) == ("yes-no", "mri")
+    assert about["attribute"] == "blur"
+    assert about["name"] == "mild blur, MRI, Yes-no"
+
+
+def test_a_torn_cluster_has_the_error_of_its_own_capability(torn):
+    given = [{"item_id": row["item_id"], "failure": True} for row in torn]
+    failed = table(torn, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
+    vectors = np.tile(np.eye(8, dtype=np.float32)[:1], (7, 1))
+    found = find(vectors, failed, failed, **SETTINGS | {"k_min": 7, "k_max": 7})
+    assert set(found.table["capability_error"]) == {1.0}
+
+
+def test_the_attribute_is_that_of_the_named_modality(item_row):
+    ct = {"modality": "ct", "attribute": "ring artifact"}
+    rows = [item_row(f"c{n}", **ct) for n in range(2)]
+    rows += [item_row(f"m{n}", attribute=a) for n, a in enumerate(["blur", "spike noise", "noise"])]
+    about = name_of(table(rows, ITEM))
+    assert (about["modality"], about["attribute"]) == ("mri", "blur")
+
+
+def test_an_absent_fault_is_called_absent_whatever_else_the_picture_shows(item_row):
+    rows = [item_row("a", answer="No", severity="none"), item_row("b", severity="severe")]
+    rows.append(item_row("c", answer="No", severity="none"))
+    assert name_of(table(rows, ITEM))["name"] == "absent aliasing, MRI, Yes-no"
+
+
 def test_an_anchor_is_the_vector_of_its_own_member(asked):
     failures, vectors = failures_of(asked)
     for row in find(vectors, failures, asked, **SETTINGS).table.iter_rows(named=True):

@@ -107,6 +107,27 @@ def test_what_one_prototype_cannot_spend_goes_to_another():
     assert [p for _, p in found].count(1) == 6
 
 
+def test_what_the_last_prototype_cannot_spend_goes_back_to_an_earlier_one():
+    found = fetch([EAST, NORTH], [EAST, EAST, EAST, NORTH], [1, 3])
+    assert sorted(found) == [(0, 0), (1, 0), (2, 0), (3, 1)]
+
+
+def test_budget_without_any_image_is_passed_on_whole():
+    pool = near(EAST, 6)
+    assert len(fetch([EAST, NORTH], pool, [1, 3])) == 4
+    assert len(fetch([NORTH, EAST], pool, [3, 1])) == 4
+
+
+def test_near_duplicates_of_another_prototypes_candidate_are_refused(unit_rows):
+    # The first two are one image; each anchor has one of them as its nearest.
+    pool = unit_rows([[1, 1, 0], [1, 1.001, 0], [1, 0.5, 0], [0.5, 1, 0]])
+    anchors = unit_rows([[1, 0.999, 0], [0.999, 1, 0]])
+    assert sorted(i for i, _ in fetch(anchors, pool, [2, 2])) == [0, 1, 2, 3]
+    found = [i for i, _ in fetch(anchors, pool, [2, 2], near_duplicate=0.999)]
+    assert len({0, 1} & set(found)) == 1
+    assert {2, 3} <= set(found)
+
+
 def test_a_short_pool_gives_what_it_has():
     assert len(fetch([EAST, NORTH], near(EAST, 3), [10, 10])) == 3
 

@@ -56,12 +56,25 @@ def test_tau_h_is_the_quantile_of_the_batch():
     assert [r.route for r in routed] == ["model"] * 7 + ["draft"] * 4
 
 
-def test_the_surest_disagreements_reach_experts_up_to_the_ceiling():
+def test_above_the_ceiling_the_least_sure_reach_experts_and_the_surest_keep_the_models_label():
     entropies = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0]
     routed, _ = assigned(entropies, [0.0] * 10, expert_share=0.3, quantile=0.9)
-    assert [i for i, r in enumerate(routed) if r.route == "expert"] == [1, 3, 4]
-    # Who finds no place keeps the draft's label, like the unsure ones.
-    assert {r.route for r in routed} == {"expert", "draft"}
+    routes = [r.route for r in routed]
+    assert routes[:5] == ["expert", "model", "expert", "model", "expert"]
+    assert routes[5:] == ["draft"] * 5
+
+
+def test_equally_sure_tasks_reach_experts_in_their_order():
+    routed, _ = assigned([1.0, 1.0, 1.0, 2.0], [0.0] * 4, expert_share=0.5, quantile=1.0)
+    assert [r.route for r in routed] == ["expert", "expert", "model", "draft"]
+
+
+def test_an_empty_batch_has_no_routes():
+    assert assigned([], [], expert_share=0.5, audit_share=0.5) == ([], 0.0)
+
+
+def test_a_round_without_candidates_is_routed(settings):
+    assert route([], [], table([], DRAFT), settings, np.random.default_rng(0)) == ([], 0.0)
 
 
 @pytest.mark.parametrize("expert_share", [0.0, 0.1, 0.18, 0.5])

@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medq_engine.language import NO_DEGRADATION, parse_findings, parse_verdict, verdict_of
+from medq_engine.language import (
+    NO_DEGRADATION,
+    denies,
+    describe,
+    parse_findings,
+    parse_verdict,
+    verdict_of,
+)
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "task_id": str,
@@ -30,7 +37,7 @@ class AnnotationError(Exception):
     """The annotation file breaks its contract; the message lists every fault with file and line."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pending(Exception):  # noqa: N818 - waiting for people is no error
     """Tasks that nobody has answered yet."""
 
@@ -55,13 +62,14 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
         AnnotationError: A line is not a JSON object.
     """
     lines, faults = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): it also splits at characters that JSON text may hold.
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            faults.append(f"{path}:{number}: not JSON (cut off?): {error.msg}")
+            row = json.loads(line.decode(), parse_constant=_refuse_constant)
+        except ValueError as error:
+            faults.append(f"{path}:{number}: not JSON in UTF-8 (cut off?): {error}")
             continue
         if isinstance(row, dict):
             lines.append((number, row))
@@ -121,7 +129,7 @@ def line_fault(
     task = by_id.get(str(row["task_id"]))
     if task is None:
         return f"task {row['task_id']} is not in the batch"
-    for field in ("image_id", "question", "round"):
+    for field in ("image_id", "question", "round", "route"):
         if row[field] != task[field]:
             return f"field {field!r} differs from the batch's task {row['task_id']}"
     if row["answer"] not in task["options"]:
@@ -139,7 +147,12 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
     if not text:
         return None
     findings, verdict = parse_findings(text, task["modality"]), parse_verdict(text)
-    if verdict is not None and verdict != verdict_of(findings):
+    if verdict is None or not (findings or denies(text)):
+        return (
+            "the description names no verdict, or neither a finding nor its absence; "
+            f"write it like {describe(task['modality'], ())!r}, or leave it empty"
+        )
+    if verdict != verdict_of(findings):
         return f"verdict {verdict!r} contradicts the findings, which say {verdict_of(findings)!r}"
     seen = {finding.label for finding in findings}
     given, kind = row["answer"], task["question_type"]
@@ -154,6 +167,10 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
             else (f"severity {given!r} contradicts the description")
         )
     return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _refuse(faults: Sequence[str]) -> None:

@@ -1,10 +1,8 @@
 """Simulated annotators: the only code, beside reports, that may look at the truth of the pool.
 
 The draft annotator stands in for GPT-4o: it is right with GPT-4o's published accuracy of the
-question type
-(MedQ-Bench, arXiv 2510.01691) and otherwise picks a wrong option. The expert is right with a
-declared accuracy and reads the whole image: findings, verdict and the answer that follows from
-them.
+question type (MedQ-Bench, arXiv 2510.01691) and otherwise picks a wrong option. The expert reads a
+whole image, rightly with a declared accuracy, and answers what follows from that reading.
 """
 
 from collections.abc import Mapping, Sequence

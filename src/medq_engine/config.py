@@ -4,24 +4,36 @@ Stages take the blocks that they use and declare them in dvc.yaml (a test compar
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
 
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.vocabulary import QuestionType, Route
 
-STRICT = ConfigDict(extra="forbid")
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Positive = Annotated[int, Field(strict=True, gt=0)]
+Rate = Annotated[float, Field(strict=True, gt=0)]
 Split = Literal["dev", "gate", "test"]
 
 
 class ParamsError(Exception):
     """params.yaml cannot be used; the message names every faulty key."""
+
+
+def every(kind: object) -> AfterValidator:
+    """Refuse a mapping that leaves out one of the values of a `Literal`."""
+
+    def check(mapping: dict) -> dict:
+        missing = [key for key in get_args(kind) if key not in mapping]
+        if missing:
+            raise ValueError(f"missing: {', '.join(missing)}")
+        return mapping
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -81,7 +93,7 @@ class Faults:
 class Benchmark:
     """Images in each split of the embedded benchmark."""
 
-    records: dict[Split, Positive]
+    records: Annotated[dict[Split, Positive], every(Split)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -94,12 +106,16 @@ class Pool:
     common_share: Share
     rare_share: Share
 
+    def __post_init__(self) -> None:
+        if self.common_share + self.rare_share > 1:
+            raise ValueError("common_share and rare_share together are above 1")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Drafts:
     """The simulated draft annotator's accuracy by question type."""
 
-    accuracy: dict[QuestionType, Share]
+    accuracy: Annotated[dict[QuestionType, Share], every(QuestionType)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -154,7 +170,7 @@ class Count:
 class Embeddings:
     """The frozen encoder of pool and failures."""
 
-    encoder: Literal["vision-tower"]
+    encoder: Literal["image-statistics", "vision-tower"]
     images_per_batch: Positive
 
 
@@ -225,7 +241,7 @@ class Finetune:
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
     replay: Annotated[float, Field(ge=0, lt=1)]
-    route_weight: dict[Route, Share]
+    route_weight: Annotated[dict[Route, Share], every(Route)]
 
 
 @dataclass(frozen=True, config=STRICT)

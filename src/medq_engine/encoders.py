@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from medq_engine.image_statistics import image_statistics
 from medq_engine.mllm import Mllm, encode_prompt
 
 
@@ -34,6 +35,15 @@ def vision_tower(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: in
         parts = [f(s) for s in (states[len(states) // 2], states[-1]) for f in (mean, spread)]
         rows.append(torch.cat(parts, -1).float().cpu().numpy())
     return np.concatenate(rows)
+
+
+def encode(
+    encoder: str, images: Sequence[Image.Image], mllm: Mllm, images_per_batch: int
+) -> np.ndarray:
+    """Features of images by a named frozen encoder, shape (images, features), float32."""
+    if encoder == "image-statistics":
+        return np.stack([image_statistics(image) for image in images])
+    return vision_tower(mllm, images, images_per_batch)
 
 
 def mean(states: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from medq_engine import mllm as llm
 from medq_engine.judge import AXES, judge
+from medq_engine.language import DESCRIBE
 from medq_engine.simulation import from_png, seeded
 from medq_engine.tables import PREDICTION, table
 
@@ -79,7 +80,7 @@ def predict(
     opened = items.filter(pl.col("task") == "description").to_dicts()
     if opened:
         shown = [images[position[item["image_ids"][0]]] for item in opened]
-        texts = llm.generate(mllm, shown, opened[0]["question"], max_new_tokens, images_per_batch)
+        texts = llm.generate(mllm, shown, DESCRIBE, max_new_tokens, images_per_batch)
         for item, (text, nll) in zip(opened, texts, strict=True):
             scores = judge(text, item["reference"], item["modality"])
             rows[item["item_id"]] = {"text": text, "nll": nll, **vars(scores)}

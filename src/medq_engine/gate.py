@@ -178,5 +178,5 @@ def items_more(difference: Difference, target: float) -> int:
     distance = difference.value - target
     if distance <= 0:
         return 0
-    reach = difference.value - difference.low
+    reach = difference.value - (difference.low if target == 0 else difference.floor)
     return max(0, math.ceil(difference.items * ((reach / distance) ** 2 - 1)))

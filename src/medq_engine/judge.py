@@ -6,7 +6,7 @@ dropped.
 
 from dataclasses import dataclass
 
-from medq_engine.language import parse_findings, parse_verdict, verdict_of
+from medq_engine.language import denies, parse_findings, parse_verdict, verdict_of
 from medq_engine.vocabulary import VERDICTS, Modality, Verdict
 
 AXES = ("completeness", "preciseness", "consistency", "quality")
@@ -40,20 +40,20 @@ def judge(text: str, reference: str, modality: Modality) -> Judgement:
     - quality: 2 if the verdict is the reference's, 1 one level off, 0 else.
     """
     said, true = parse_findings(text, modality), parse_findings(reference, modality)
-    denies = "no degradation" in text.lower()
+    denied = denies(text)
     severities = {finding.label: finding.severity for finding in true}
     hits = [severities[f.label] == f.severity for f in said if f.label in severities]
     if true:
         whole = len(hits) == len(true) and all(hits)
         completeness = 2 if whole else int(bool(hits))
     else:
-        completeness = 2 if denies and not said else 0
+        completeness = 2 if denied and not said else 0
     false_finding = any(finding.label not in severities for finding in said)
-    if false_finding or (denies and true) or not (said or denies):
+    if false_finding or (denied and true) or not (said or denied):
         preciseness = 0
     else:
         preciseness = 2 if all(hits) else 1
     verdict = parse_verdict(text)
-    consistency = _distance(verdict, verdict_of(said)) if said or denies else 0
+    consistency = _distance(verdict, verdict_of(said)) if said or denied else 0
     quality = _distance(verdict, parse_verdict(reference))
     return Judgement(completeness, preciseness, consistency, quality)

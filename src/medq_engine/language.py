@@ -96,10 +96,16 @@ def parse_findings(text: str, modality: Modality) -> tuple[Finding, ...]:
     """The findings that a description names, in the registry's order of labels."""
     found = []
     for label in labels(modality):
-        match = re.search(rf"\b(mild|severe)\s+{re.escape(label)}\b", text, re.IGNORECASE)
+        pattern = rf"(?<!\bno )(?<!\bwithout )\b(mild|severe)\s+{re.escape(label)}\b"
+        match = re.search(pattern, text, re.IGNORECASE)
         if match:
             found.append(Finding(label, match.group(1).lower()))
     return tuple(found)
+
+
+def denies(text: str) -> bool:
+    """True if a description says that there is no degradation at all."""
+    return NO_DEGRADATION in text.lower()
 
 
 def parse_verdict(text: str) -> Verdict | None:

@@ -118,9 +118,9 @@ def capability_errors(asked: pl.DataFrame) -> dict[tuple[str, str], float]:
 
 def name_of(members: pl.DataFrame) -> dict[str, str]:
     """What a cluster is about, by majority of its failures, and a name for it."""
-    kind = majority(members["question_type"].to_list())
-    modality = majority(members["modality"].to_list())
-    asked = members.filter(pl.col("question_type") == kind)
+    capabilities = list(members.select("question_type", "modality").iter_rows())
+    kind, modality = majority(capabilities)
+    asked = members.filter(pl.col("question_type") == kind, pl.col("modality") == modality)
     faults = asked.select("attribute", "severity", "answer").iter_rows()
     attribute, severity, right = majority(list(faults))
     # Asked about a fault that is not there, the picture's severity is that of another fault.

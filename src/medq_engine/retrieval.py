@@ -112,6 +112,8 @@ def retrieve(
                 continue
             candidate = _next(queue, heads, j, taken, pool, near_duplicate)
             if candidate is None:
+                # What it cannot spend may still serve a prototype that came before it.
+                moved = moved or left[j] > 0
                 spare += int(left[j])
                 left[j] = 0
                 continue
@@ -133,8 +135,8 @@ def _next(
     pool: np.ndarray,
     near_duplicate: float,
 ) -> Candidate | None:
-    """The best image of prototype j that is neither taken nor nearly the same as a taken one."""
-    mine = [c.image for c in taken.values() if c.prototype == j]
+    """The best image for prototype j that is neither taken nor nearly the same as a taken one."""
+    mine = list(taken)
     while heads[j] < len(queue):
         image, cosine = queue[heads[j]]
         heads[j] += 1
