@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup round rounds test lint mlflow lock clean
+.PHONY: help setup round rounds encoder-study test lint mlflow lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 	@echo "  In a shell of your own: . $(VENV)/bin/activate, then dvc repro, medq status, medq --help"
 
 setup: $(READY) ## create .venv from requirements.lock
@@ -35,6 +35,10 @@ rounds: $(READY) ## N=3 rounds in a row, each closed (committed, tagged, in MLfl
 	  [ $$i -eq 1 ] || medq next; \
 	  $(MAKE) --no-print-directory round; medq close; \
 	done; medq history
+
+encoder-study: $(READY) ## which encoder finds the fault that it is shown (reads the simulated truth)
+	dvc repro data/dvc.yaml:pool models/dvc.yaml:base
+	python -m pipeline.encoder_study
 
 test: $(READY) ## the tests
 	@python -m pytest && echo "Tests passed. Next: make round"

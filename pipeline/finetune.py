@@ -11,7 +11,9 @@ def main() -> None:
     settings = params.finetune
     labels = tables.read(paths.TRAINING, tables.TRAINING)
     replay = tables.read(paths.REPLAY, tables.TRAINING)
-    samples = lessons.mixture(labels, replay, settings.replay, settings.route_weight, params.seed)
+    samples = lessons.mixture(
+        labels, replay, settings.replay, settings.route_weight, settings.views, params.seed
+    )
     model = adapter.attach(
         models.load(params.model, params.seed, adapter=None),
         settings.rank,

@@ -19,7 +19,15 @@ def main() -> None:
         lesson = language.turns(phantom.modality, phantom.findings, seeded("replay", image_id))
         turns = [{**vars(turn), "options": list(turn.options)} for turn in lesson]
         image = {"bytes": phantom.png, "path": f"{image_id}.png"}
-        rows.append({"image_id": image_id, "image": image, "turns": turns, "route": "expert"})
+        rows.append(
+            {
+                "image_id": image_id,
+                "modality": phantom.modality,
+                "image": image,
+                "turns": turns,
+                "route": "expert",
+            }
+        )
     tables.write(tables.table(rows, tables.TRAINING), paths.REPLAY, tables.TRAINING)
 
 

@@ -2,12 +2,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medq_engine import adapter, cli, rounds, tables, tracking
-from medq_engine.annotations import read_annotations
+from medq_engine.annotations import AnnotationError, read_annotations
 from medq_engine.annotators import EXPERT_NAME
 from medq_engine.config import Params, load_params
 from medq_engine.language import describe, question
@@ -50,9 +51,8 @@ def waiting(round_root, tasks, monkeypatch) -> Path:
 @pytest.fixture
 def sure(waiting) -> Params:
     """Params under which the simulated expert never errs."""
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(text.replace("accuracy: 0.95", "accuracy: 1.0"), "utf-8")
-    return load_params(Path("params.yaml"))
+    given = params()
+    return replace(given, expert=replace(given.expert, accuracy=1.0, seconds=40.0))
 
 
 def params() -> Params:
@@ -121,6 +121,9 @@ def test_status_counts_the_tasks_that_wait(waiting, stale, tasks, answer_row):
     # A file that breaks the contract answers nothing.
     ANSWERS.write_text("not json\n", encoding="utf-8")
     assert cli.status(waiting, params()).splitlines()[1].startswith("3 tasks wait")
+    with pytest.raises(AnnotationError):
+        cli.simulate_expert(waiting, params())
+    ANSWERS.unlink()
     cli.simulate_expert(waiting, params())
     assert cli.status(waiting, params()).splitlines()[1] == "stale: annotate-import"
 
@@ -155,7 +158,6 @@ def test_status_names_the_round_whose_adapter_is_in_force(round_root):
 @pytest.fixture
 def finished(waiting, sure, write_metrics, monkeypatch) -> dict[str, object]:
     """A round that can be closed, in the working directory; what is logged, without MLflow."""
-    git(waiting, "commit", "-q", "-am", "A sure expert")
     cli.simulate_expert(waiting, sure)
     write_metrics(waiting, "pass")
     Path("dvc.lock").write_text("lock\n", encoding="utf-8")

@@ -241,6 +241,7 @@ class Finetune:
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
     replay: Annotated[float, Field(ge=0, lt=1)]
+    views: Positive
     route_weight: Annotated[dict[Route, Share], every(Route)]
 
 

@@ -1,7 +1,7 @@
 """Image statistics that follow quality and not anatomy: what no-reference quality measures look at.
 
 Mean-subtracted contrast-normalised coefficients with their neighbour products (BRISQUE, Mittal et
-al. 2012), the power spectrum by radius and by direction (ringing, stripes, blur), gradients, colour,
+al. 2012), the power spectrum by radius and direction (ringing, stripes, blur), gradients, colour,
 and how unevenly contrast and light lie over the field. No weights, so nothing has to be learnt
 before a fault that nobody taught can be told from its neighbours.
 """
@@ -38,10 +38,10 @@ def spectrum(grey: np.ndarray) -> list[float]:
     """Log amplitude in eight rings and eight directions, and its peaks (stripes are peaks)."""
     amplitude = np.abs(np.fft.fftshift(np.fft.fft2(grey - grey.mean())))
     log = np.log(amplitude + 1e-3)
-    rings = [log[(RADIUS >= 6 * k) & (RADIUS < 6 * k + 6)].mean() for k in range(8)]
+    rings = [log[(6 * k <= RADIUS) & (6 * k + 6 > RADIUS)].mean() for k in range(8)]
     middle = (RADIUS > 4) & (RADIUS < 40)
     step = np.pi / 8
-    fans = [log[middle & (ANGLE >= k * step) & (ANGLE < (k + 1) * step)].mean() for k in range(8)]
+    fans = [log[middle & (k * step <= ANGLE) & ((k + 1) * step > ANGLE)].mean() for k in range(8)]
     peaks = np.sort(log[middle])[-20:]
     return [*rings, *fans, peaks[-1], peaks.mean()]
 

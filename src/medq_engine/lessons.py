@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
+from PIL import Image
 
 from medq_engine.language import (
     NO_DEGRADATION,
@@ -14,7 +15,7 @@ from medq_engine.language import (
     question,
     turns,
 )
-from medq_engine.simulation import from_png, seeded
+from medq_engine.simulation import augment, from_png, seeded
 from medq_engine.tables import Pool
 from medq_engine.training import Sample
 
@@ -46,6 +47,7 @@ def training_rows(labels: pl.DataFrame, pool: Pool, seed: int) -> list[dict[str,
         rows.append(
             {
                 "image_id": label["image_id"],
+                "modality": label["modality"],
                 "image": pool.struct(label["image_id"]),
                 "turns": [{**vars(turn), "options": list(turn.options)} for turn in taught],
                 "route": label["route"],
@@ -54,17 +56,29 @@ def training_rows(labels: pl.DataFrame, pool: Pool, seed: int) -> list[dict[str,
     return rows
 
 
-def samples_of(rows: pl.DataFrame, route_weight: Mapping[str, float]) -> list[Sample]:
-    """Rows of schema TRAINING as samples; a route's weight is the trust in its labels."""
-    return [
-        Sample(
-            from_png(row["image"]["bytes"]),
-            tuple(Turn(t["question"], tuple(t["options"]), t["answer"]) for t in row["turns"]),
-            route_weight[row["route"]],
-        )
-        for row in rows.iter_rows(named=True)
-        if route_weight[row["route"]] > 0
-    ]
+def views_of(row: Mapping[str, object], views: int, seed: int) -> list[Image.Image]:
+    """The image of a row (schema TRAINING), and mirrored and shifted views of it."""
+    image = from_png(row["image"]["bytes"])
+    pixels = np.asarray(image)
+    rngs = (seeded("view", seed, row["image_id"], number) for number in range(1, views))
+    return [image, *(Image.fromarray(augment(pixels, row["modality"], rng)) for rng in rngs)]
+
+
+def samples_of(
+    rows: pl.DataFrame, route_weight: Mapping[str, float], views: int, seed: int
+) -> list[Sample]:
+    """Rows of schema TRAINING as samples; a route's weight is the trust in its labels.
+
+    Labels of a route with weight 0 are kept as data and not trained on.
+    """
+    samples = []
+    for row in rows.iter_rows(named=True):
+        weight = route_weight[row["route"]]
+        if not weight:
+            continue
+        taught = tuple(Turn(t["question"], tuple(t["options"]), t["answer"]) for t in row["turns"])
+        samples += [Sample(image, taught, weight) for image in views_of(row, views, seed)]
+    return samples
 
 
 def mixture(
@@ -72,6 +86,7 @@ def mixture(
     replay: pl.DataFrame,
     replay_share: float,
     route_weight: Mapping[str, float],
+    views: int,
     seed: int,
 ) -> list[Sample]:
     """New labels and old lessons, so that `replay_share` of the samples are old.
@@ -79,7 +94,7 @@ def mixture(
     Replay is drawn without repetition until it is used up; where new labels are many, its share
     falls.
     """
-    new = samples_of(labels, route_weight)
+    new = samples_of(labels, route_weight, views, seed)
     wanted = round(len(new) * replay_share / (1 - replay_share))
     drawn = seeded("replay", seed).permutation(len(replay))[:wanted]
-    return new + samples_of(replay[sorted(drawn.tolist())], {"expert": 1.0})
+    return new + samples_of(replay[sorted(drawn.tolist())], {"expert": 1.0}, 1, seed)

@@ -137,6 +137,7 @@ LABEL = {
 }
 TRAINING = {
     "image_id": pl.String,
+    "modality": pl.String,
     "image": IMAGE,
     "turns": pl.List(TURN),
     "route": pl.String,

@@ -95,7 +95,12 @@ def test_only_stages_that_may_open_the_oracle_name_it_in_code():
         if "paths.ORACLE" in path.read_text(encoding="utf-8")
         or '"oracle"' in path.read_text(encoding="utf-8")
     }
-    assert naming == {"pipeline/pool.py", "pipeline/drafts.py", "src/medq_engine/cli.py"}
+    assert naming == {
+        "pipeline/pool.py",
+        "pipeline/drafts.py",
+        "pipeline/encoder_study.py",  # a report, no stage
+        "src/medq_engine/cli.py",
+    }
 
 
 @pytest.mark.parametrize("name", ["evaluate", "cluster", "retrieve", "route", "finetune"])
