@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from ruamel.yaml import YAML
 
 from medq_engine import nano, rounds
 from medq_engine.mllm import Mllm
@@ -229,11 +228,9 @@ def write_metrics(gate_metrics: Callable[..., Row]) -> Callable[..., None]:
 @pytest.fixture
 def round_root(git_root: Path, stale: dict[str, list[object]]) -> Path:
     """A committed repository at the start of round 1: the real params.yaml, no DVC."""
-    yaml = YAML()
-    params = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    params |= {"round": 1, "tag": "round-001", "incumbent": None, "history": None}
-    with (git_root / "params.yaml").open("w", encoding="utf-8") as stream:
-        yaml.dump(params, stream)
+    start = {"round": "1", "tag": "round-001", "incumbent": "null", "history": "null"}
+    text = rounds.with_state(PARAMS.read_text(encoding="utf-8"), start)
+    (git_root / "params.yaml").write_text(text, encoding="utf-8")
     rounds.git(git_root, "add", "--all")
     rounds.git(git_root, "commit", "-q", "-m", "Start")
     return git_root

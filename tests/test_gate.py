@@ -79,18 +79,17 @@ def test_identical_models_are_inconclusive():
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "target", "expected"),
+    ("value", "bound", "target", "expected"),
     [
         (0.02, -0.02, 0.0, 300),
         (0.04, 0.02, 0.0, 0),
         (-0.01, -0.05, 0.0, 0),  # no number of items makes a loss a gain
-        # A margin is cleared one-sidedly: by the floor, here -0.1, and not by `low`.
-        (0.0, -0.2, -0.05, 300),
-        (0.0, -0.1, -0.05, 0),
+        (0.0, -0.1, -0.05, 300),
+        (0.0, -0.05, -0.05, 0),
     ],
 )
-def test_items_more_scales_the_width_with_the_root_of_the_items(value, low, target, expected):
-    found = items_more(difference(value, low, 0.5, items=100), target)
+def test_items_more_scales_the_width_with_the_root_of_the_items(value, bound, target, expected):
+    found = items_more(difference(value, -0.5, 0.5, items=100), bound, target)
     assert found == pytest.approx(expected, abs=1)
 
 

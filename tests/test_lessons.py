@@ -6,6 +6,7 @@ from PIL import Image
 
 from medq_engine.language import NO_DEGRADATION, Finding, describe, labels, question
 from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
+from medq_engine.simulation import from_png, to_png
 from medq_engine.tables import LABEL, RECORD, TRAINING, Pool, table, write
 
 WEIGHTS = {"model": 0.5, "draft": 0.0, "expert": 1.0}
@@ -91,7 +92,7 @@ def lesson(route: str, value: int = 0) -> dict[str, object]:
 
 def test_a_label_weighs_what_its_route_is_trusted_and_nothing_is_left_out():
     rows = table([lesson("model"), lesson("draft"), lesson("expert")], TRAINING)
-    found = samples_of(rows, WEIGHTS)
+    found = samples_of(rows, WEIGHTS, views=1, seed=1)
     assert [sample.weight for sample in found] == [0.5, 1.0]
     assert found[0].turns[0].options == ("Yes", "No")
 
@@ -100,7 +101,7 @@ def test_a_label_weighs_what_its_route_is_trusted_and_nothing_is_left_out():
 def test_replay_has_its_share_until_it_is_used_up(share, old):
     new = table([lesson("expert", value) for value in range(6)], TRAINING)
     replay = table([lesson("expert", 100 + value) for value in range(20)], TRAINING)
-    found = mixture(new, replay, share, WEIGHTS, seed=1)
+    found = mixture(new, replay, share, WEIGHTS, views=1, seed=1)
     values = [sample.image.getpixel((0, 0))[0] for sample in found]
     assert values[:6] == list(range(6))
     assert len(values) == 6 + old
@@ -109,7 +110,7 @@ def test_replay_has_its_share_until_it_is_used_up(share, old):
 
 def test_replay_is_the_truth_by_construction_and_has_full_weight():
     new, replay = table([lesson("model")], TRAINING), table([lesson("expert", 100)], TRAINING)
-    assert [s.weight for s in mixture(new, replay, 0.5, WEIGHTS, seed=1)] == [0.5, 1.0]
+    assert [s.weight for s in mixture(new, replay, 0.5, WEIGHTS, 1, seed=1)] == [0.5, 1.0]
 
 
 def test_replay_is_seeded():
@@ -117,7 +118,24 @@ def test_replay_is_seeded():
     replay = table([lesson("expert", 100 + value) for value in range(20)], TRAINING)
 
     def drawn(seed: int) -> list[int]:
-        found = mixture(new, replay, 0.5, WEIGHTS, seed)
+        found = mixture(new, replay, 0.5, WEIGHTS, 1, seed)
         return [sample.image.getpixel((0, 0))[0] for sample in found[3:]]
 
     assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_a_labelled_image_is_seen_as_it_is_and_in_other_views():
+    pixels = np.random.default_rng(0).random((48, 48, 3)).astype(np.float32)
+    data = to_png(pixels)
+    image = {"bytes": data, "path": "x.png"}
+    rows = table([lesson("expert") | {"image": image}], TRAINING)
+    found = [np.asarray(s.image) for s in samples_of(rows, WEIGHTS, views=3, seed=1)]
+    again = [np.asarray(s.image) for s in samples_of(rows, WEIGHTS, views=3, seed=1)]
+    assert np.array_equal(found[0], np.asarray(from_png(data)))
+    assert len({view.tobytes() for view in found}) == 3
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+def test_labels_of_a_route_without_trust_are_not_trained_on():
+    rows = table([lesson("model"), lesson("expert")], TRAINING)
+    assert len(samples_of(rows, WEIGHTS | {"model": 0.0}, views=1, seed=1)) == 1

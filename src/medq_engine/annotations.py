@@ -5,6 +5,7 @@ collected with file and line before anything is refused, so that one reading men
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
             continue
         try:
             row = json.loads(line.decode(), parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             faults.append(f"{path}:{number}: not JSON in UTF-8 (cut off?): {error}")
             continue
         if isinstance(row, dict):
@@ -136,8 +137,8 @@ def line_fault(
         return f"answer {row['answer']!r} is none of the options {list(task['options'])}"
     if not row["annotator"]:
         return "field 'annotator' is empty"
-    if row["seconds"] < 0:
-        return f"field 'seconds' is {row['seconds']}, below zero"
+    if not 0 <= row["seconds"] < math.inf:
+        return f"field 'seconds' is {row['seconds']}, not a time"
     return contradiction(row, task)
 
 

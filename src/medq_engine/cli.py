@@ -21,6 +21,8 @@ ERRORS = (
     annotations.AnnotationError,
     adapter.AdapterError,
     tables.TableError,
+    OSError,
+    json.JSONDecodeError,
 )
 
 

@@ -3,6 +3,7 @@
 Stages take the blocks that they use and declare them in dvc.yaml (a test compares the two).
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -14,9 +15,9 @@ from medq_engine.degradations import DEGRADATIONS
 from medq_engine.vocabulary import QuestionType, Route
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Positive = Annotated[int, Field(strict=True, gt=0)]
-Rate = Annotated[float, Field(strict=True, gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 Split = Literal["dev", "gate", "test"]
 
 
@@ -300,7 +301,8 @@ def load_params(path: Path) -> Params:
     except (OSError, YAMLError) as error:
         raise ParamsError(f"{path}: {error}") from error
     try:
-        return TypeAdapter(Params).validate_python(raw)
+        # Strict JSON: no text for a number, but mappings and lists as they are.
+        return TypeAdapter(Params).validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
         faults = [
             f"  {'.'.join(map(str, fault['loc'])) or '(top level)'}: {fault['msg']}"

@@ -145,7 +145,9 @@ def decide(gate: Comparison, margin: float) -> Decision:
         return Decision("fail", f"loses more than {100 * margin:g} points on {names(worse)}", 0)
     if overall.low <= 0:
         return Decision(
-            "inconclusive", f"no sure gain: {interval(overall)}", items_more(overall, 0.0)
+            "inconclusive",
+            f"no sure gain: {interval(overall)}",
+            items_more(overall, overall.low, 0.0),
         )
     unsure = [name for name, d in modalities.items() if d.floor <= -margin]
     if unsure:
@@ -153,7 +155,7 @@ def decide(gate: Comparison, margin: float) -> Decision:
             "inconclusive",
             f"better overall ({interval(overall)}), but a loss beyond {100 * margin:g} points "
             f"is not ruled out on {names(unsure)}",
-            max(items_more(modalities[name], -margin) for name in unsure),
+            max(items_more(modalities[name], modalities[name].floor, -margin) for name in unsure),
         )
     return Decision("pass", f"better overall: {interval(overall)}; no modality worse", 0)
 
@@ -169,8 +171,8 @@ def interval(difference: Difference) -> str:
     return f"{100 * difference.value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def items_more(difference: Difference, target: float) -> int:
-    """Further items until the interval would clear `target`, if the difference stays as it is.
+def items_more(difference: Difference, bound: float, target: float) -> int:
+    """Further items until a lower `bound` would clear `target`, if the difference stays as it is.
 
     An interval's width falls with the square root of the items; 0 where the difference itself is on
     the wrong side, since no number of items would help.
@@ -178,5 +180,5 @@ def items_more(difference: Difference, target: float) -> int:
     distance = difference.value - target
     if distance <= 0:
         return 0
-    reach = difference.value - (difference.low if target == 0 else difference.floor)
+    reach = difference.value - bound
     return max(0, math.ceil(difference.items * ((reach / distance) ** 2 - 1)))

@@ -22,7 +22,8 @@ class Row:
 def closed_rounds(root: Path) -> list[Row]:
     """Every closed round in the order of their numbers."""
     rows = []
-    for tag in sorted(git(root, "tag", "--list", "round-[0-9]*").splitlines()):
+    tags = git(root, "tag", "--list", "round-[0-9]*").splitlines()
+    for tag in sorted(tags, key=lambda tag: int(tag.removeprefix("round-"))):
         commit, date = git(root, "log", "-1", "--format=%h %cs", tag).split()
         gate, labels = (
             json.loads(git(root, "show", f"{tag}:metrics/{name}.json"))

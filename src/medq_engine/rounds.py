@@ -6,6 +6,7 @@ commit that made them and fetched through DVC, so no binary moves through git.
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import dvc.api
 from ruamel.yaml import YAML
+
+from medq_engine.tables import replace
 
 # What a round writes into git, from the root of the repository.
 ROUND_FILES = ("params.yaml", "dvc.lock", "data/dvc.lock", "models/dvc.lock", "metrics")
@@ -104,8 +107,9 @@ class State:
 def state(root: Path, tag: str) -> State:
     """Look at git and DVC; changes nothing."""
     own = (*ROUND_FILES, f"data/queue/{tag}.jsonl", f"data/annotations/{tag}.jsonl")
-    lines = git(root, "status", "--porcelain", "--untracked-files=all").splitlines()
-    paths = [line[3:] for line in lines]
+    # -z: names as they are, unquoted; without renames a changed file is one entry.
+    entries = git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    paths = [entry[3:] for entry in entries.split("\0") if entry]
     mine = [p for p in paths if any(p == one or p.startswith(f"{one}/") for one in own)]
     status = run([sys.executable, "-m", "dvc", "status", "--json"], root)
     tags = git(root, "tag", "--points-at", "HEAD").splitlines()
@@ -162,20 +166,36 @@ def start_next(root: Path, gate: Mapping[str, object], md5s: Mapping[str, str]) 
         RoundError: The round is not closed, or the tree is dirty or stale.
     """
     path = root / "params.yaml"
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    params = yaml.load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    params = YAML(typ="safe").load(text)
     now = state(root, params["tag"])
     refuse_unclean(now)
     if not now.closed:
         raise RoundError(f"{now.tag} is not closed: run `medq close` first")
-    rev = git(root, "rev-parse", "HEAD")
+    rev, number = git(root, "rev-parse", "HEAD"), params["round"]
+    lines = {
+        "round": str(number + 1),
+        "tag": f"round-{number + 1:03d}",
+        "history": f"{{rev: {rev}, md5: {md5s['labels']}}}",
+    }
     if gate["verdict"] == "pass":
-        params["incumbent"] = {"round": params["round"], "rev": rev, "md5": md5s["challenger"]}
-    params["history"] = {"rev": rev, "md5": md5s["labels"]}
-    params["round"] += 1
-    params["tag"] = f"round-{params['round']:03d}"
-    with path.open("w", encoding="utf-8") as stream:
-        yaml.dump(params, stream)
-    return params["tag"]
+        lines["incumbent"] = f"{{round: {number}, rev: {rev}, md5: {md5s['challenger']}}}"
+    replace(path, with_state(text, lines).encode())
+    return lines["tag"]
+
+
+def with_state(text: str, lines: Mapping[str, str]) -> str:
+    """params.yaml with other values on the lines of its state; every other byte stays.
+
+    A YAML writer would reflow the rest of the file, and the diff of a round would hide in it.
+
+    Raises:
+        RoundError: A key does not stand on one line of its own.
+    """
+    for key, value in lines.items():
+        text, found = re.subn(
+            rf"^{key}: (\{{.*?\}}|[^\s#]+)", f"{key}: {value}", text, flags=re.MULTILINE
+        )
+        if found != 1:
+            raise RoundError(f"params.yaml: `{key}:` must stand once, on one line with its value")
+    return text

@@ -73,7 +73,7 @@ def assign(
         return [], 0.0
     tau_h = float(np.quantile(h, entropy_quantile))
     routes = [three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)]
-    ceiling = round(expert_share * len(routes))
+    ceiling = int(expert_share * len(routes) + 1e-9)  # 0.29 * 100 is a hair below 29
     audits = round(audit_share * ceiling)
     wanted = [i for i, route in enumerate(routes) if route == "expert"]
     wanted.sort(key=lambda i: (-h[i], i))

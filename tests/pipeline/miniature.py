@@ -1,5 +1,6 @@
 """A repository with the real dvc.yaml files and stages, and everything in it made small."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
+
+from medq_engine.rounds import with_state
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,10 +97,11 @@ def build(root: Path) -> Workshop:
         shutil.copy(ROOT / name, root / name)
     yaml = YAML()
     params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
-    merge(params, {"round": 1, "tag": "round-001", "incumbent": None, "history": None})
     merge(params, MINIATURE)
-    with (root / "params.yaml").open("w", encoding="utf-8") as stream:
-        yaml.dump(params, stream)
+    text = io.StringIO()
+    yaml.dump(params | {"incumbent": "null", "history": "null"}, text)
+    start = {"round": "1", "tag": "round-001", "incumbent": "null", "history": "null"}
+    (root / "params.yaml").write_text(with_state(text.getvalue(), start), encoding="utf-8")
     shop = Workshop(root)
     shop.git("init", "--quiet", "--initial-branch=main")
     shop.git("config", "user.name", "Tester")
