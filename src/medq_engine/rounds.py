@@ -19,7 +19,14 @@ from ruamel.yaml import YAML
 from medq_engine.tables import replace
 
 # What a round writes into git, from the root of the repository.
-ROUND_FILES = ("params.yaml", "dvc.lock", "data/dvc.lock", "models/dvc.lock", "metrics")
+ROUND_FILES = (
+    "params.yaml",
+    "dvc.lock",
+    "data/dvc.lock",
+    "models/dvc.lock",
+    "models/base",
+    "metrics",
+)
 
 
 class RoundError(Exception):
