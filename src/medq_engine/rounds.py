@@ -183,10 +183,12 @@ def start_next(root: Path, gate: Mapping[str, object], md5s: Mapping[str, str]) 
     lines = {
         "round": str(number + 1),
         "tag": f"round-{number + 1:03d}",
-        "history": f"{{rev: {rev}, md5: {md5s['labels']}}}",
+        # Quoted: a hash of digits alone would be read as a number.
+        "history": f'{{rev: "{rev}", md5: "{md5s["labels"]}"}}',
     }
     if gate["verdict"] == "pass":
-        lines["incumbent"] = f"{{round: {number}, rev: {rev}, md5: {md5s['challenger']}}}"
+        made = f'rev: "{rev}", md5: "{md5s["challenger"]}"'
+        lines["incumbent"] = f"{{round: {number}, {made}}}"
     replace(path, with_state(text, lines).encode())
     return lines["tag"]
 

@@ -203,7 +203,7 @@ def test_an_incumbent_with_another_md5_is_refused(finished: Workshop, tmp_path: 
     rev = shop.git("rev-parse", "HEAD")
     params = shop.path("params.yaml")
     text = params.read_text(encoding="utf-8")
-    wrong = f"incumbent: {{round: 1, rev: {rev}, md5: {'0' * 32}}}"
+    wrong = f'incumbent: {{round: 1, rev: "{rev}", md5: "{"0" * 32}"}}'
     params.write_text(
         "\n".join(wrong if x.startswith("incumbent:") else x for x in text.splitlines()),
         encoding="utf-8",
