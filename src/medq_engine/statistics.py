@@ -75,19 +75,6 @@ def paired_bootstrap(
     )
 
 
-def bootstrap_mean(
-    scores: np.ndarray,
-    clusters: Sequence[str],
-    resamples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Two-sided interval of a mean, clusters resampled."""
-    zero = np.zeros(len(scores))
-    found = paired_bootstrap(zero, scores, clusters, resamples, confidence, rng)
-    return found.low, found.high
-
-
 def wilson(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927); (0, 1) without a trial."""
     if not trials:
