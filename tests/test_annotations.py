@@ -188,6 +188,14 @@ READING = {
     "what, fine": ("what", "", "no degradation", describe("mri", []), None),
     "another what": ("what", "", "blur", describe("mri", MILD), "'blur' contradicts"),
     "what, denied": ("what", "", "no degradation", describe("mri", MILD), "contradicts"),
+    "seen and denied": (
+        "what",
+        "",
+        "blur",
+        "There is mild blur. No degradation is visible. "
+        "Overall, the quality of this image is usable.",
+        "names a finding and says that there is none",
+    ),
     "what, unseen": ("what", "", "blur", describe("mri", []), "'blur' contradicts"),
     "how": ("how", "", "Mild", describe("mri", MILD), None),
     "how, fine": ("how", "", "None", describe("mri", []), None),

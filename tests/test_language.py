@@ -73,6 +73,10 @@ def test_reading_ignores_case_and_wants_whole_words():
         ("No mild aliasing is seen.", ()),
         ("An image without severe aliasing.", ()),
         ("There is no severe aliasing, but mild aliasing.", (Finding("aliasing", "mild"),)),
+        ("There is no mild or severe aliasing.", ()),
+        ("The image is not severely affected, not severe aliasing.", ()),
+        ("There is no noise, mild aliasing.", (Finding("aliasing", "mild"),)),
+        ("No noise is seen. There is mild aliasing.", (Finding("aliasing", "mild"),)),
         ("In the piano severe aliasing.", (Finding("aliasing", "severe"),)),
     ],
 )

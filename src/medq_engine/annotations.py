@@ -153,6 +153,8 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
             "the description names no verdict, or neither a finding nor its absence; "
             f"write it like {describe(task['modality'], ())!r}, or leave it empty"
         )
+    if findings and denies(text):
+        return "the description names a finding and says that there is none"
     if verdict != verdict_of(findings):
         return f"verdict {verdict!r} contradicts the findings, which say {verdict_of(findings)!r}"
     seen = {finding.label for finding in findings}

@@ -25,6 +25,7 @@ from medq_engine.vocabulary import (
 NO_DEGRADATION = "no degradation"
 YES_NO = ("Yes", "No")
 SEVERITY_OPTIONS = ("None", "Mild", "Severe")
+NEGATION = re.compile(r"\b(?:no|not|without|neither|nor|free of|absence of)\b", re.IGNORECASE)
 DESCRIBE = "Describe the quality of this image."
 
 
@@ -93,11 +94,17 @@ def describe(modality: Modality, findings: Sequence[Finding]) -> str:
 
 
 def parse_findings(text: str, modality: Modality) -> tuple[Finding, ...]:
-    """The findings that a description names, in the registry's order of labels."""
+    """The findings that a description names, in the registry's order of labels.
+
+    A negation denies all that follows it in its clause: "no mild or severe blur", but not "no
+    noise, mild blur".
+    """
+    clauses = re.split(r"[.;,:\n]|\bbut\b|\bhowever\b", text, flags=re.IGNORECASE)
+    said = ". ".join(re.split(NEGATION, clause, maxsplit=1)[0] for clause in clauses)
     found = []
     for label in labels(modality):
-        pattern = rf"(?<!\bno )(?<!\bwithout )\b(mild|severe)\s+{re.escape(label)}\b"
-        match = re.search(pattern, text, re.IGNORECASE)
+        pattern = rf"\b(mild|severe)\s+{re.escape(label)}\b"
+        match = re.search(pattern, said, re.IGNORECASE)
         if match:
             found.append(Finding(label, match.group(1).lower()))
     return tuple(found)
