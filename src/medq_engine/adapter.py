@@ -30,9 +30,16 @@ def attach(
         lora_alpha=lora_alpha,
         target_modules=target_modules,
         modules_to_save=list(modules_to_save) or None,
+        # Where a base has one matrix for words in and words out, its adapter has one too.
+        ensure_weight_tying="embed_tokens" in modules_to_save and tied(mllm),
         task_type="CAUSAL_LM",
     )
     return Mllm(get_peft_model(mllm.model, config), mllm.processor)
+
+
+def tied(mllm: Mllm) -> bool:
+    """True if the model reads and writes words with the same matrix."""
+    return mllm.base.get_input_embeddings().weight is mllm.base.get_output_embeddings().weight
 
 
 def save(mllm: Mllm, folder: Path) -> None:
