@@ -21,8 +21,14 @@ def main() -> None:
         mllm.Query(i, task["question"], tuple(task["options"])) for i, task in enumerate(tasks)
     ]
     scored = mllm.score(model, shown, queries, params.model.images_per_batch)
+    items = tables.read(paths.BENCHMARK / "dev" / "items.parquet", tables.ITEM)
+    predictions = tables.read(paths.PREDICTIONS, tables.PREDICTION)
+    asked = items.filter(pl.col("task") == "perception").join(
+        predictions, on="item_id", suffix="_given"
+    )
+    errors = routing.fault_errors(asked)
     rng = seeded("route", params.seed, params.round)
-    routed, tau_h = routing.route(tasks, scored, drafts, params.route, rng)
+    routed, tau_h = routing.route(tasks, scored, drafts, errors, params.route, rng)
 
     table = tables.table(routed, tables.TASK)
     tables.write(table, paths.TASKS, tables.TASK)

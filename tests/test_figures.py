@@ -56,7 +56,7 @@ TASKS = table(
             "model_answer": "MODEL",
             "draft": "DRAFT",
             "entropy": n / 5,
-            "route": ("model", "draft", "expert")[n % 3],
+            "route": ("model", "draft", "expert", "deferred")[n % 4],
             "audit": n == 2,
         }
         for n in range(6)

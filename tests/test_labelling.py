@@ -72,6 +72,13 @@ def test_a_repeated_label_is_dropped_and_the_reviewed_one_stays(task_row, answer
     assert found.metrics["dropped"] == {"duplicates": 1}
 
 
+def test_a_deferred_task_takes_no_label(task_row):
+    tasks = [task_row("a", route="model"), task_row("b", route="deferred")]
+    found = accepted(tasks, [])
+    assert found.labels["task_id"].to_list() == ["a"]
+    assert found.metrics["deferred"] == 1
+
+
 def test_the_same_answer_about_another_picture_is_kept(task_row):
     tasks = [task_row(name, route="draft") for name in "abc"]
     assert accepted(tasks, []).metrics["round"] == 3

@@ -95,6 +95,7 @@ def context(tmp_path):
             "round": 590,
             "total": 1200,
             "by_route": {"expert": 107, "model": 483},
+            "deferred": 31,
             "expert_seconds": 4815.0,
             "expert_minutes_total": 160.0,
             "dropped": {"duplicates": 10},

@@ -1,11 +1,23 @@
 import numpy as np
+import polars as pl
 import pytest
 
 from medq_engine.config import RouteParams
-from medq_engine.language import labels, question
+from medq_engine.language import NO_DEGRADATION, labels, question
 from medq_engine.mllm import Scored
-from medq_engine.routing import RoutingError, agreement, assign, route, tasks_of, three_way
+from medq_engine.routing import (
+    RoutingError,
+    agreement,
+    assign,
+    claim,
+    fault_errors,
+    route,
+    suspicion,
+    tasks_of,
+    three_way,
+)
 from medq_engine.tables import CANDIDATE, DRAFT, PROTOTYPE, TASK, table
+from medq_engine.vocabulary import DEFERRED
 
 
 @pytest.mark.parametrize(
@@ -38,10 +50,20 @@ def test_the_papers_rule_and_its_boundaries(entropy, delta, expected):
     assert three_way(entropy, delta, tau_h=1.0, tau_ann=0.5) == expected
 
 
-def assigned(entropies, agreements, *, expert_share=1.0, audit_share=0.0, quantile=0.8, seed=0):
+def assigned(
+    entropies,
+    agreements,
+    suspicions=None,
+    *,
+    expert_share=1.0,
+    audit_share=0.0,
+    quantile=0.8,
+    seed=0,
+):
     return assign(
         entropies,
         agreements,
+        [0.0] * len(entropies) if suspicions is None else suspicions,
         entropy_quantile=quantile,
         tau_ann=0.5,
         expert_share=expert_share,
@@ -56,17 +78,69 @@ def test_tau_h_is_the_quantile_of_the_batch():
     assert [r.route for r in routed] == ["model"] * 7 + ["draft"] * 4
 
 
-def test_above_the_ceiling_the_least_sure_reach_experts_and_the_surest_keep_the_models_label():
-    entropies = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0]
-    routed, _ = assigned(entropies, [0.0] * 10, expert_share=0.3, quantile=0.9)
+def test_above_the_ceiling_the_most_suspect_reach_experts_and_the_rest_are_deferred():
+    entropies = [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 9.0]
+    suspicions = [0.5, 0.1, 0.4, 0.2, 0.3, 9.0, 9.0, 9.0, 9.0, 9.0]
+    routed, _ = assigned(entropies, [0.0] * 10, suspicions, expert_share=0.3, quantile=0.9)
     routes = [r.route for r in routed]
-    assert routes[:5] == ["expert", "model", "expert", "model", "expert"]
+    assert routes[:5] == ["expert", DEFERRED, "expert", DEFERRED, "expert"]
     assert routes[5:] == ["draft"] * 5
 
 
-def test_equally_sure_tasks_reach_experts_in_their_order():
-    routed, _ = assigned([1.0, 1.0, 1.0, 2.0], [0.0] * 4, expert_share=0.5, quantile=1.0)
-    assert [r.route for r in routed] == ["expert", "expert", "model", "draft"]
+def test_equally_suspect_tasks_reach_experts_least_sure_first_then_in_their_order():
+    routed, _ = assigned([1.0, 0.5, 1.0, 0.9, 2.0], [0.0] * 5, expert_share=0.4, quantile=1.0)
+    assert [r.route for r in routed] == ["expert", DEFERRED, "expert", DEFERRED, "draft"]
+
+
+def answered(image, kind, answer, error_rate, modality="ct"):
+    return {
+        "image_ids": [image],
+        "question_type": kind,
+        "modality": modality,
+        "answer": answer,
+        "error_rate": error_rate,
+    }
+
+
+def test_errors_are_by_what_the_image_shows_whatever_was_asked():
+    asked = pl.DataFrame(
+        [
+            answered("a", "what", "metal streak", 1.0),
+            answered("a", "yes-no", "No", 0.6),
+            answered("a", "how", "Mild", 0.2),
+            answered("b", "what", NO_DEGRADATION, 0.0),
+            answered("b", "how", "None", 0.4),
+            answered("c", "what", NO_DEGRADATION, 1.0, "mri"),
+        ]
+    )
+    assert fault_errors(asked) == pytest.approx(
+        {("ct", "metal streak"): 0.6, ("ct", NO_DEGRADATION): 0.2, ("mri", NO_DEGRADATION): 1.0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "draft", "expected"),
+    [
+        ("what", "blur", "blur"),
+        ("what", NO_DEGRADATION, NO_DEGRADATION),
+        ("yes-no", "Yes", "aliasing"),
+        ("yes-no", "No", NO_DEGRADATION),
+        ("how", "Mild", "aliasing"),
+        ("how", "None", NO_DEGRADATION),
+    ],
+)
+def test_a_draft_claims_the_fault_that_it_names_or_that_was_asked_about(kind, draft, expected):
+    assert claim({"question_type": kind, "attribute": "aliasing"}, draft) == expected
+
+
+def test_a_draft_is_believed_where_the_model_errs_and_twice_where_the_search_agrees():
+    errors = {("mri", "aliasing"): 0.8, ("mri", "blur"): 0.1}
+    fetched = {"question_type": "what", "modality": "mri", "attribute": "aliasing"}
+    control = fetched | {"attribute": ""}
+    assert suspicion(fetched, "aliasing", errors) == 1.6
+    assert suspicion(control, "aliasing", errors) == 0.8
+    assert suspicion(fetched, "blur", errors) == 0.1
+    assert suspicion(fetched, "spike noise", errors) == 1.0  # dev never showed it
 
 
 def test_an_empty_batch_has_no_routes():
@@ -74,7 +148,7 @@ def test_an_empty_batch_has_no_routes():
 
 
 def test_a_round_without_candidates_is_routed(settings):
-    assert route([], [], table([], DRAFT), settings, np.random.default_rng(0)) == ([], 0.0)
+    assert route([], [], table([], DRAFT), {}, settings, np.random.default_rng(0)) == ([], 0.0)
 
 
 @pytest.mark.parametrize("expert_share", [0.0, 0.1, 0.18, 0.5])
@@ -94,7 +168,7 @@ def test_audits_are_a_random_part_of_what_nobody_reviews():
     entropies, agreements = rng.random(100), rng.integers(0, 2, 100)
     shares = {"expert_share": 0.4, "audit_share": 0.5}
     plain, _ = assigned(entropies, agreements, expert_share=0.2)
-    unreviewed = {i for i, r in enumerate(plain) if r.route != "expert"}
+    unreviewed = {i for i, r in enumerate(plain) if r.route in ("model", "draft")}
     drawn = []
     for seed in range(60):
         routed, _ = assigned(entropies, agreements, **shares, seed=seed)
@@ -104,7 +178,7 @@ def test_audits_are_a_random_part_of_what_nobody_reviews():
             assert routed[i].route == "expert"
             assert routed[i].instead == plain[i].route
         drawn += audits
-    # Over many draws every unreviewed task is audited: no kind of label escapes the sample.
+    # Over many draws every unreviewed label is audited: no kind escapes the sample.
     assert set(drawn) == unreviewed
 
 
@@ -155,7 +229,7 @@ def test_tasks_carry_the_models_own_answer_its_nll_and_the_draft(task_row, setti
     drafts = [{"image_id": task["image_id"], "question": task["question"], "answer": "No"}]
     drafts = table(drafts, DRAFT)
     results = [scored(0.9)]
-    rows, tau_h = route([task], results, drafts, settings, np.random.default_rng(0))
+    rows, tau_h = route([task], results, drafts, {}, settings, np.random.default_rng(0))
     (row,) = table(rows, TASK).to_dicts()
     assert row["model_answer"] == "Yes"
     assert row["model_probability"] == pytest.approx(0.9)
@@ -173,7 +247,7 @@ def test_the_routed_batch_keeps_the_contract(task_row, settings):
     ]
     results = [scored(0.1 + 0.1 * n) for n in range(8)]
     rng = np.random.default_rng(0)
-    rows, tau_h = route(tasks, results, table(drafts, DRAFT), settings, rng)
+    rows, tau_h = route(tasks, results, table(drafts, DRAFT), {}, settings, rng)
     found = table(rows, TASK)
     for row in found.iter_rows(named=True):
         expected = three_way(row["entropy"], row["agreement"], tau_h, 0.5)
@@ -184,7 +258,7 @@ def test_the_routed_batch_keeps_the_contract(task_row, settings):
 def test_a_missing_draft_is_named(task_row, settings):
     other = table([{"image_id": "x", "question": "Q", "answer": "No"}], DRAFT)
     with pytest.raises(RoutingError, match="no draft for image image-t, question 'Is there alias"):
-        route([task_row("t")], [scored(0.9)], other, settings, np.random.default_rng(0))
+        route([task_row("t")], [scored(0.9)], other, {}, settings, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("modality", ["mri", "ct"])

@@ -21,10 +21,10 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from medq_engine.tables import replace
-from medq_engine.vocabulary import MODALITIES, MODALITY_LABELS, QUESTION_TYPES, ROUTES, SEVERITIES
+from medq_engine.vocabulary import DEFERRED, MODALITIES, MODALITY_LABELS, QUESTION_TYPES, SEVERITIES
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B6B6B"
-ROUTE_COLOURS = {"model": BLUE, "draft": ORANGE, "expert": GREEN}
+ROUTE_COLOURS = {"model": BLUE, "draft": ORANGE, "expert": GREEN, DEFERRED: GREY}
 Images = Mapping[str, Image.Image]
 ORDER = (*QUESTION_TYPES, *MODALITIES, *SEVERITIES)
 
@@ -223,16 +223,17 @@ def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
     """
     if tasks.is_empty():
         return nothing("no task was routed", path)
-    by_route = {route: tasks.filter(pl.col("route") == route) for route in ROUTES}
+    routes = list(ROUTE_COLOURS)
+    by_route = {route: tasks.filter(pl.col("route") == route) for route in routes}
     audits = int(tasks["audit"].sum())
     with drawing(path, 9, 3.6) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.hist(
-            [by_route[route]["entropy"].to_numpy() for route in ROUTES],
+            [by_route[route]["entropy"].to_numpy() for route in routes],
             bins=np.linspace(0, max(tasks["entropy"].max(), tau_h, 1e-6), 41),
             stacked=True,
-            color=[ROUTE_COLOURS[route] for route in ROUTES],
-            label=list(ROUTES),
+            color=list(ROUTE_COLOURS.values()),
+            label=routes,
         )
         left.axvline(tau_h, color="black", ls="--", lw=1.2, label=f"threshold {tau_h:.3f}")
         left.set(xlabel="H: uncertainty of the model's answer (nats per token)", ylabel="tasks")
@@ -241,13 +242,13 @@ def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
         left.grid(axis="y")
         left.legend(title="route")
 
-        counts = [len(by_route[route]) for route in ROUTES]
-        bars = right.barh(ROUTES, counts, color=[ROUTE_COLOURS[route] for route in ROUTES])
+        counts = [len(by_route[route]) for route in routes]
+        bars = right.barh(routes, counts, color=list(ROUTE_COLOURS.values()))
         right.bar_label(bars, [f"{n} ({n / len(tasks):.0%})" for n in counts], padding=4)
         right.barh(
             "expert",
             audits,
-            left=counts[-1] - audits,
+            left=len(by_route["expert"]) - audits,
             color="white",
             ec=ROUTE_COLOURS["expert"],
             hatch="////",

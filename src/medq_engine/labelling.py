@@ -11,6 +11,7 @@ from medq_engine.config import AnnotateImport
 from medq_engine.dedup import duplicates, perceptual_hashes
 from medq_engine.statistics import wilson
 from medq_engine.tables import LABEL, table
+from medq_engine.vocabulary import DEFERRED
 
 CONFIDENCE = 0.95
 
@@ -97,13 +98,14 @@ def accept(
     """Add a round's labels to the history, without what repeats an earlier one.
 
     Args:
-        tasks: All tasks of the round (schema TASK).
+        tasks: All tasks of the round (schema TASK); deferred ones take no label.
         answers: What people answered, checked (`annotations.read_annotations`).
         history: Labels of the rounds before (schema LABEL).
         images: Pool images by id.
     """
     reviewed = {answer["task_id"]: answer for answer in answers}
-    fresh = [label_of(task, reviewed) for task in tasks.to_dicts()]
+    labelled = tasks.filter(pl.col("route") != DEFERRED)
+    fresh = [label_of(task, reviewed) for task in labelled.to_dicts()]
     # People's labels first: of two duplicates the reviewed one must stay.
     fresh.sort(key=lambda label: (label["route"] != "expert", label["task_id"]))
     labels = pl.concat([history, table(fresh, LABEL)])
@@ -121,6 +123,7 @@ def accept(
         "annotators": counts(now.filter(pl.col("route") == "expert")["annotator"]),
         "expert_seconds": float(now["seconds"].sum()),
         "expert_minutes_total": float(kept["seconds"].sum()) / 60,
+        "deferred": len(tasks) - len(labelled),
         "dropped": {"duplicates": len(repeated)},
         "noise": noise(tasks, reviewed),
         "yield": arm_yield(tasks, reviewed),

@@ -7,8 +7,10 @@ its agreement with the draft:
     (b) H <  tau_H and delta <  tau_ann -> expert
     (c) H <  tau_H and delta >= tau_ann -> keep the model's own label
 
-Beyond it: experts have a ceiling, and a part of their tasks is a random audit of the labels that
-nobody reviews, the only way to know how many of those are wrong.
+Beyond it: experts have a ceiling. They see first what the incumbent most likely got wrong; what is
+disputed beyond the ceiling is deferred: it takes no label, and its image stays in the pool for a
+later round. A part of the experts' tasks is a random audit of the labels that nobody reviews, the
+only way to know how many of those are wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +20,18 @@ import numpy as np
 import polars as pl
 
 from medq_engine.config import RouteParams
-from medq_engine.language import SEVERITY_OPTIONS, question
+from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, question
 from medq_engine.mllm import Scored
-from medq_engine.vocabulary import Route
+from medq_engine.vocabulary import DEFERRED, Route
 
 
 @dataclass(frozen=True)
 class Routed:
-    """The route of one task; an audit task has the route `instead` that it would have had."""
+    """The route of one task, or DEFERRED; an audit was drawn from the route `instead`."""
 
-    route: Route
+    route: str
     audit: bool
-    instead: Route
+    instead: str
 
 
 def agreement(own: str, draft: str) -> float:
@@ -49,9 +51,49 @@ def three_way(entropy: float, delta: float, tau_h: float, tau_ann: float) -> Rou
     return "expert" if delta < tau_ann else "model"
 
 
+def fault_errors(asked: pl.DataFrame) -> dict[tuple[str, str], float]:
+    """The incumbent's error rate on dev, for every modality and fault that its images show.
+
+    Args:
+        asked: Perception items (schema ITEM) with their predictions (schema PREDICTION). What an
+            image shows is the right answer to its what-question.
+    """
+    here = asked.with_columns(image_id=pl.col("image_ids").list.first())
+    shown = here.filter(pl.col("question_type") == "what").select("image_id", fault="answer")
+    rates = (
+        here.join(shown, on="image_id")
+        .group_by("modality", "fault")
+        .agg(pl.col("error_rate").mean())
+    )
+    return {(modality, fault): rate for modality, fault, rate in rates.iter_rows()}
+
+
+def claim(task: Mapping[str, object], draft: str) -> str:
+    """The fault that a draft says is in the image, or NO_DEGRADATION."""
+    if task["question_type"] == "what":
+        return draft
+    return NO_DEGRADATION if draft in ("No", "None") else str(task["attribute"])
+
+
+def suspicion(
+    task: Mapping[str, object], draft: str, errors: Mapping[tuple[str, str], float]
+) -> float:
+    """How much a draft that disagrees makes the model's answer suspect, to rank experts' tasks.
+
+    It is the model's error rate on dev where the claimed fault is there: a draft that claims what
+    the model knows well is most likely wrong itself, one that claims what the model never sees is
+    worth a look. A draft that claims the very fault whose failures fetched the image counts twice:
+    the search and the draft are two witnesses. A fault that dev never shows counts as never seen.
+    """
+    claimed = claim(task, draft)
+    error = errors.get((str(task["modality"]), claimed), 1.0)
+    return 2 * error if claimed == task["attribute"] else error
+
+
 def assign(
     entropies: Sequence[float],
     agreements: Sequence[float],
+    suspicions: Sequence[float],
     *,
     entropy_quantile: float,
     tau_ann: float,
@@ -61,9 +103,8 @@ def assign(
 ) -> tuple[list[Routed], float]:
     """Route a batch, within the experts' ceiling.
 
-    Where more tasks qualify for an expert than the ceiling allows, the least sure (highest H) go
-    first, and the surest keep the model's own label: measured on the embedded pool, a draft that
-    disagrees with a sure model is right one time in eight, the model two times in three.
+    Where more tasks qualify for an expert than the ceiling allows, the most suspect go first and
+    the rest are deferred: neither model nor draft can be trusted where they disagree.
 
     Returns:
         A route for each task, and tau_H (nats), the quantile of the batch's H.
@@ -72,14 +113,16 @@ def assign(
     if not len(h):
         return [], 0.0
     tau_h = float(np.quantile(h, entropy_quantile))
-    routes = [three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)]
+    routes: list[str] = [
+        three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)
+    ]
     ceiling = int(expert_share * len(routes) + 1e-9)  # 0.29 * 100 is a hair below 29
     audits = round(audit_share * ceiling)
     wanted = [i for i, route in enumerate(routes) if route == "expert"]
-    wanted.sort(key=lambda i: (-h[i], i))
+    wanted.sort(key=lambda i: (-suspicions[i], -h[i], i))
     for i in wanted[ceiling - audits :]:
-        routes[i] = "model"
-    unreviewed = [i for i, route in enumerate(routes) if route != "expert"]
+        routes[i] = DEFERRED
+    unreviewed = [i for i, route in enumerate(routes) if route in ("model", "draft")]
     audited = set(rng.permutation(unreviewed)[:audits].tolist())
     routed = [
         Routed("expert", True, route) if i in audited else Routed(route, False, route)
@@ -126,10 +169,17 @@ def route(
     tasks: Sequence[Mapping[str, object]],
     scored: Sequence[Scored],
     drafts: pl.DataFrame,
+    errors: Mapping[tuple[str, str], float],
     settings: RouteParams,
     rng: np.random.Generator,
 ) -> tuple[list[dict[str, object]], float]:
     """Tasks with the model's answer, H, draft, agreement and route (schema TASK), and tau_H.
+
+    Args:
+        tasks: From `tasks_of`.
+        scored: The incumbent's answer to each task.
+        drafts: Schema DRAFT.
+        errors: `fault_errors` of the incumbent.
 
     Raises:
         RoutingError: The drafts hold no answer to a task's question.
@@ -159,6 +209,7 @@ def route(
     routed, tau_h = assign(
         [row["entropy"] for row in rows],
         [row["agreement"] for row in rows],
+        [suspicion(row, row["draft"], errors) for row in rows],
         entropy_quantile=settings.entropy_quantile,
         tau_ann=settings.agreement,
         expert_share=settings.expert_share,

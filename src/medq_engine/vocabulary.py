@@ -15,7 +15,8 @@ MODALITIES: tuple[Modality, ...] = ("mri", "ct", "histopathology", "endoscopy", 
 SEVERITIES: tuple[Severity, ...] = ("none", "mild", "severe")
 VERDICTS: tuple[Verdict, ...] = ("good", "usable", "reject")
 QUESTION_TYPES: tuple[QuestionType, ...] = ("yes-no", "what", "how")
-ROUTES: tuple[Route, ...] = ("model", "draft", "expert")
+# What a disputed task has in the place of a route when no expert has time for it.
+DEFERRED = "deferred"
 
 MODALITY_LABELS: dict[Modality, str] = {
     "mri": "MRI",
