@@ -1,9 +1,7 @@
 """annotate-import: the answered batch and the unreviewed labels -> what this round may train on."""
 
-import sys
-
 from medq_engine import annotations, labelling, lessons, tables
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -11,12 +9,7 @@ def main() -> None:
     queue = paths.QUEUE / f"{params.tag}.jsonl"
     answers = paths.ANNOTATIONS / f"{params.tag}.jsonl"
     batch = [row for _, row in annotations.read_lines(queue)]
-    try:
-        reviewed = annotations.read_annotations(
-            answers, batch, tables.fingerprint(queue.read_bytes())
-        )
-    except (annotations.Pending, annotations.AnnotationError) as stop:
-        sys.exit(f"\n{stop}\n")
+    reviewed = annotations.read_annotations(answers, batch, tables.fingerprint(queue.read_bytes()))
     tasks = tables.read(paths.TASKS, tables.TASK)
     history = tables.read(paths.HISTORY, tables.LABEL)
     images = tables.Pool(paths.POOL)
@@ -32,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

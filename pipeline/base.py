@@ -3,7 +3,7 @@
 import shutil
 
 from medq_engine import nano, training
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

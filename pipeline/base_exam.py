@@ -1,7 +1,7 @@
 """base-exam: what the base has learnt, on held-out phantoms with the faults that it was taught."""
 
 from medq_engine import benchmark, evaluation, tables, worlds
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -1,7 +1,7 @@
 """baselines: the simulated annotators on the benchmark's test items, measured like any model."""
 
 from medq_engine import annotators, tables
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

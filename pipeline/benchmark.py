@@ -2,7 +2,7 @@
 
 from medq_engine import benchmark, dedup, tables, worlds
 from medq_engine.simulation import from_png
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -4,7 +4,7 @@ import polars as pl
 
 from medq_engine import encoders, figures, prototypes, tables
 from medq_engine.simulation import from_png
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

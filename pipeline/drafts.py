@@ -6,7 +6,7 @@ see the stored answers of an endpoint.
 
 from medq_engine import annotators, tables
 from medq_engine.language import Finding
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from medq_engine import adapter, encoders, tables
 from medq_engine.simulation import from_png
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -11,7 +11,7 @@ import polars as pl
 from medq_engine import encoders, tables
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.simulation import from_png
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 NEAREST = 20
 
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -1,7 +1,7 @@
 """evaluate: the incumbent on dev: answers, failures, calibration, descriptions."""
 
 from medq_engine import evaluation, tables
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -17,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -3,7 +3,7 @@
 import shutil
 
 from medq_engine import adapter, figures, lessons, tables, training
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -50,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -1,7 +1,7 @@
 """history: the labels of all rounds before, from the last round's commit; in the beginning none."""
 
 from medq_engine import rounds, tables
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -16,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

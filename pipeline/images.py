@@ -2,7 +2,7 @@
 
 from medq_engine import slices, sources, tables
 from medq_engine.simulation import content_id, to_png
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -35,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -1,7 +1,7 @@
 """pool: unlabelled shards with a realistic mix of faults; their truth goes to the oracle, apart."""
 
 from medq_engine import tables, worlds
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -35,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -4,7 +4,7 @@ The verdict is a metric and not an exit code: a failed challenger is a result, n
 """
 
 from medq_engine import evaluation, figures, gate, report, tables
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 # Who answers which split: the base stands on test only, as where the first round began.
 ASKED = {
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

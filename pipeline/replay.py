@@ -2,7 +2,7 @@
 
 from medq_engine import language, nano, tables
 from medq_engine.simulation import content_id, seeded
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

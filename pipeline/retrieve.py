@@ -4,7 +4,7 @@ import polars as pl
 
 from medq_engine import dedup, encoders, figures, retrieval, tables
 from medq_engine.simulation import seeded
-from pipeline import paths
+from pipeline import paths, stage
 
 
 def main() -> None:
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

@@ -4,7 +4,7 @@ import polars as pl
 
 from medq_engine import figures, mllm, routing, tables
 from medq_engine.simulation import seeded
-from pipeline import models, paths
+from pipeline import models, paths, stage
 
 
 def main() -> None:
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage.run(main)

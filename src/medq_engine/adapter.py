@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from medq_engine.errors import MedqError
 from medq_engine.mllm import Mllm
 
 
-class AdapterError(Exception):
+class AdapterError(MedqError):
     """An adapter folder is not the one that was asked for."""
 
 

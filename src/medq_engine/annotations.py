@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medq_engine.errors import MedqError
 from medq_engine.language import (
     NO_DEGRADATION,
     denies,
@@ -34,12 +35,12 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-class AnnotationError(Exception):
+class AnnotationError(MedqError):
     """The annotation file breaks its contract; the message lists every fault with file and line."""
 
 
 @dataclass
-class Pending(Exception):  # noqa: N818 - waiting for people is no error
+class Pending(MedqError):  # noqa: N818 - waiting for people is no error
     """Tasks that nobody has answered yet."""
 
     path: Path

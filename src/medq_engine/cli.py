@@ -12,18 +12,9 @@ import sys
 from pathlib import Path
 
 from medq_engine import adapter, annotations, annotators, history, rounds, tables, tracking
-from medq_engine.config import Params, ParamsError, load_params
+from medq_engine.config import Params, load_params
+from medq_engine.errors import MedqError
 from medq_engine.language import Finding
-
-ERRORS = (
-    ParamsError,
-    rounds.RoundError,
-    annotations.AnnotationError,
-    adapter.AdapterError,
-    tables.TableError,
-    OSError,
-    json.JSONDecodeError,
-)
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, object]]:
@@ -189,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
         params = load_params(root / "params.yaml")
         run = {"status": status, "simulate-expert": simulate_expert, "close": close}[command]
         print(run(root, params))
-    except ERRORS as error:
+    except (MedqError, OSError, json.JSONDecodeError) as error:
         sys.exit(f"medq {command}: {error}")
 
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
 
 from medq_engine.degradations import DEGRADATIONS
+from medq_engine.errors import MedqError
 from medq_engine.vocabulary import QuestionType, Route
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -21,7 +22,7 @@ Rate = Annotated[float, Field(gt=0)]
 Split = Literal["dev", "gate", "test"]
 
 
-class ParamsError(Exception):
+class ParamsError(MedqError):
     """params.yaml cannot be used; the message names every faulty key."""
 
 

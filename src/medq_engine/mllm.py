@@ -20,6 +20,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
+from medq_engine.errors import MedqError
 from medq_engine.language import prompt
 
 transformers_logging.set_verbosity_error()
@@ -28,7 +29,7 @@ transformers_logging.disable_progress_bar()
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 
 
-class ModelError(Exception):
+class ModelError(MedqError):
     """A model folder or adapter cannot be used; the message says which and what to do."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import dvc.api
 from ruamel.yaml import YAML
 
+from medq_engine.errors import MedqError
 from medq_engine.tables import replace
 
 # What a round writes into git, from the root of the repository.
@@ -29,7 +30,7 @@ ROUND_FILES = (
 )
 
 
-class RoundError(Exception):
+class RoundError(MedqError):
     """This step makes no sense in the state of the repository; the message says what does."""
 
 

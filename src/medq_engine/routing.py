@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from medq_engine.config import RouteParams
+from medq_engine.errors import MedqError
 from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, question
 from medq_engine.mllm import Scored
 from medq_engine.vocabulary import DEFERRED, Route
@@ -131,7 +132,7 @@ def assign(
     return routed, tau_h
 
 
-class RoutingError(Exception):
+class RoutingError(MedqError):
     """A candidate cannot be routed; the message says what is missing."""
 
 

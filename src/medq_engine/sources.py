@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
+from medq_engine.errors import MedqError
 from medq_engine.vocabulary import Modality
 
 Kind = Literal["wheel", "sdist", "installed"]
@@ -33,7 +34,7 @@ Plane = Literal["axial", "coronal", "sagittal"]
 WAY_OUT = "set images.kind: phantom in params.yaml to run fully offline"
 
 
-class SourceError(RuntimeError):
+class SourceError(MedqError):
     """A source cannot be used; the message names it and says what to do."""
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from medq_engine.errors import MedqError
+
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
 TURN = pl.Struct({"question": pl.String, "options": pl.List(pl.String), "answer": pl.String})
 FINDING = pl.Struct({"label": pl.String, "severity": pl.String})
@@ -146,7 +148,7 @@ TRAINING = {
 Schema = Mapping[str, pl.DataType]
 
 
-class TableError(Exception):
+class TableError(MedqError):
     """A table breaks its contract; the message names the file and the column or line."""
 
 
