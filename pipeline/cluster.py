@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from medq_engine import encoders, figures, prototypes, tables
+from medq_engine import encoders, prototypes, sheets, tables
 from medq_engine.simulation import from_png
 from pipeline import models, paths, stage
 
@@ -27,7 +27,7 @@ def main() -> None:
     found = prototypes.find(vectors, failures, asked, seed=params.seed, **vars(params.cluster))
     tables.write(found.table, paths.PROTOTYPES, tables.PROTOTYPE)
     tables.write_json(found.metrics, paths.METRICS / "cluster.json")
-    figures.prototype_sheet(found.table, failures, images, paths.FIGURES / "prototypes.png")
+    sheets.prototype_sheet(found.table, failures, images, paths.FIGURES / "prototypes.png")
     print(f"cluster: {len(failures)} failures in {len(found.table)} prototypes")
 
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from medq_engine import dedup, encoders, figures, retrieval, tables
+from medq_engine import dedup, encoders, retrieval, sheets, tables
 from medq_engine.simulation import seeded
 from pipeline import paths, stage
 
@@ -42,7 +42,7 @@ def main() -> None:
         },
         paths.METRICS / "retrieve.json",
     )
-    figures.candidate_sheet(prototypes, candidates, images, paths.FIGURES / "candidates.png")
+    sheets.candidate_sheet(prototypes, candidates, images, paths.FIGURES / "candidates.png")
     print(f"retrieve: {len(candidates)} candidates, {int(leaks.sum())} leaks left out")
 
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from medq_engine import figures, mllm, routing, tables
+from medq_engine import figures, mllm, routing, sheets, tables
 from medq_engine.simulation import seeded
 from pipeline import models, paths, stage
 
@@ -47,7 +47,7 @@ def main() -> None:
         paths.METRICS / "route.json",
     )
     figures.route_histogram(table, tau_h, paths.FIGURES / "routes.png")
-    figures.batch_sheet(batch, images, paths.FIGURES / "batch.png")
+    sheets.batch_sheet(batch, images, paths.FIGURES / "batch.png")
     print(f"route: {counts}; {len(batch)} tasks wait for people in data/queue/{params.tag}.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""Figures: written, the same bytes every time, and a reason where there is nothing to show."""
+"""Figures and contact sheets: written, always the same bytes, a reason where nothing is shown."""
 
 import io
 from functools import partial
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medq_engine import figures
+from medq_engine import figures, sheets
 from medq_engine.statistics import Difference
 from medq_engine.tables import CANDIDATE, ITEM, PREDICTION, PROTOTYPE, TASK, table
 
@@ -75,19 +75,19 @@ EVALUATION = {
     },
 }
 FULL = {
-    "prototypes": partial(figures.prototype_sheet, PROTOTYPES, FAILURES, IMAGES),
-    "candidates": partial(figures.candidate_sheet, PROTOTYPES, CANDIDATES, IMAGES),
+    "prototypes": partial(sheets.prototype_sheet, PROTOTYPES, FAILURES, IMAGES),
+    "candidates": partial(sheets.candidate_sheet, PROTOTYPES, CANDIDATES, IMAGES),
     "routes": partial(figures.route_histogram, TASKS, 0.6),
-    "batch": partial(figures.batch_sheet, TASKS, IMAGES),
+    "batch": partial(sheets.batch_sheet, TASKS, IMAGES),
     "losses": partial(figures.learning_curve, np.linspace(2, 1, 30).tolist()),
     "forest": partial(figures.forest, GAIN, {"ct": LOSS, "mri": GAIN}, 0.05),
     "slices": partial(figures.slice_bars, EVALUATION),
 }
 EMPTY = {
-    "prototypes": partial(figures.prototype_sheet, PROTOTYPES[:0], FAILURES[:0], {}),
-    "candidates": partial(figures.candidate_sheet, PROTOTYPES[:0], CANDIDATES[:0], {}),
+    "prototypes": partial(sheets.prototype_sheet, PROTOTYPES[:0], FAILURES[:0], {}),
+    "candidates": partial(sheets.candidate_sheet, PROTOTYPES[:0], CANDIDATES[:0], {}),
     "routes": partial(figures.route_histogram, TASKS[:0], 0.0),
-    "batch": partial(figures.batch_sheet, TASKS[:0], {}),
+    "batch": partial(sheets.batch_sheet, TASKS[:0], {}),
     "losses": partial(figures.learning_curve, []),
     "forest": partial(figures.forest, {}, {}, 0.05),
     "slices": partial(figures.slice_bars, {}),
@@ -144,7 +144,7 @@ def test_a_yes_no_mistake_names_the_fault_that_was_asked_about():
         "answer": "Yes",
         "answers": ["No", "Yes", "No"],
     }
-    assert figures.mistake(failure) == "said: No (blur)\nright: Yes"
+    assert sheets.mistake(failure) == "said: No (blur)\nright: Yes"
 
 
 def test_candidates_are_shown_nearest_first_and_control_last(tmp_path, texts):
@@ -155,7 +155,7 @@ def test_candidates_are_shown_nearest_first_and_control_last(tmp_path, texts):
 
 def test_a_sheet_of_control_images_alone_can_be_drawn(tmp_path, texts):
     control = CANDIDATES.filter(CANDIDATES["arm"] == "control")
-    figures.candidate_sheet(PROTOTYPES[:0], control, IMAGES, tmp_path / "a.png")
+    sheets.candidate_sheet(PROTOTYPES[:0], control, IMAGES, tmp_path / "a.png")
     assert "control: drawn at random\n1 images" in texts
 
 

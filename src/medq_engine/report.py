@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from medq_engine.figures import by_mass, label_of, ordered
+from medq_engine.figures import label_of, ordered
 from medq_engine.gate import interval
+from medq_engine.sheets import by_mass
 from medq_engine.statistics import Difference
 from medq_engine.vocabulary import MODALITIES
 
