@@ -197,6 +197,7 @@ def gate_metrics() -> Callable[..., Row]:
         gain = {"items": 120, "incumbent": 0.6, "challenger": 0.65}
         gain |= {"value": 0.05, "low": 0.01, "high": 0.09}
         since = gain | {"incumbent": 0.55, "value": 0.1, "low": 0.06, "high": 0.14}
+        since["origin"] = {"clinical": gain} if verdict == "pass" else {}
         both = {
             split: {"overall": gain, "incumbent": {"accuracy": 0.6}} for split in ("gate", "test")
         }

@@ -190,7 +190,7 @@ def test_since_base_is_about_the_model_in_force_after_the_verdict(items, gate, i
     found = held(items, gate, (NONE, HALF, ALL))["test_since_base"]
     assert found["incumbent"] == 0.0
     assert found["challenger"] == found["value"] == in_force
-    assert found["items"] == 40
+    assert found["items"] == sum(part["items"] for part in found["origin"].values()) == 40
 
 
 def test_the_gate_is_held_the_same_way_twice(items):

@@ -33,7 +33,7 @@ def test_a_row_is_read_from_the_rounds_commit_and_not_from_the_folder(closed):
 def test_the_table_has_a_row_a_round(closed):
     rows = closed_rounds(closed)
     head, rule, first, second = markdown(rows).splitlines()
-    assert {line.count("|") for line in (head, rule, first, second)} == {10}
+    assert {line.count("|") for line in (head, rule, first, second)} == {11}
     assert [cell.strip() for cell in first.split("|")[1:-1]] == [
         "round-001",
         f"{rows[0].commit}, 2026-03-22",
@@ -44,7 +44,9 @@ def test_the_table_has_a_row_a_round(closed):
         "55.0%",
         "65.0%",
         "+10.0 (+6.0 to +14.0)",
+        "+5.0 (+1.0 to +9.0)",
     ]
+    assert second.split("|")[-2].strip() == "-"  # all phantoms
     # A round in which no expert was asked.
     assert [cell.strip() for cell in second.split("|")[3:7]] == [
         "30 (0)",

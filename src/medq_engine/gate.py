@@ -104,7 +104,8 @@ def hold(
     """Compare and decide: the contents of metrics/gate.json.
 
     The verdict follows from the gate split alone. What stands on test beside it is the same
-    comparison, and the model in force after the verdict against the base (`test_since_base`).
+    comparison, and the model in force after the verdict against the base (`test_since_base`, by
+    origin too: phantoms must not make the gain).
 
     Args:
         items: Items of `gate` and `test`.
@@ -119,11 +120,15 @@ def hold(
     gate = compared("gate", "incumbent", "challenger")
     decision = decide(gate, settings.margin)
     in_force = "challenger" if decision.verdict == "pass" else "incumbent"
+    since_base = compared("test", "base", in_force)
     return {
         **vars(decision),
         "gate": as_metrics(gate),
         "test": as_metrics(compared("test", "incumbent", "challenger")),
-        "test_since_base": vars(compared("test", "base", in_force).overall),
+        "test_since_base": {
+            **vars(since_base.overall),
+            "origin": {name: vars(d) for name, d in since_base.slices["origin"].items()},
+        },
     }
 
 

@@ -41,16 +41,18 @@ def markdown(rows: Sequence[Row]) -> str:
 
     lines = [
         "| round | commit, date | labels (expert) | expert minutes so far | gate: challenger less "
-        "incumbent | verdict | test: base | test: model in force | in force less base, test |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "incumbent | verdict | test: base | test: model in force | in force less base, test "
+        "| of these, real images |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         since = row.gate["test_since_base"]
+        real = since["origin"].get("clinical")
         experts = row.labels["by_route"].get("expert", 0)
         lines.append(
             f"| {row.tag} | {row.commit}, {row.date} | {row.labels['round']} ({experts}) "
             f"| {row.labels['expert_minutes_total']:.0f} | {points(row.gate['gate']['overall'])} "
             f"| {row.gate['verdict']} | {since['incumbent']:.1%} | {since['challenger']:.1%} "
-            f"| {points(since)} |"
+            f"| {points(since)} | {points(real) if real else '-'} |"
         )
     return "\n".join(lines)
