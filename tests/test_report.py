@@ -78,7 +78,10 @@ def context(tmp_path):
             "retrieve": {"budget": 600},
             "route": {"expert_share": 0.18},
             "annotate_import": {"phash_bits": 0},
-            "finetune": {"modules_to_save": ["modality_projection"], "route_weight": {"model": 1}},
+            "finetune": {
+                "modules_to_save": ["modality_projection"],
+                "route_weight": {"model": 1, "draft": 0, "expert": 1},
+            },
             "quality_gate": {"resamples": 2000, "confidence": 0.95, "margin": 0.05},
         },
         "incumbent": {"round": 2, "rev": "abc123", "md5": "d41d8"},
@@ -187,7 +190,8 @@ def test_nothing_is_requested_from_outside(context):
     html = report.render(context)
     sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", html)
     assert len(sources) == len(context["figures"]) + len(context["examples"])
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    kinds = ("data:image/png;base64,", "data:image/webp;base64,")  # examples, figures
+    assert all(source.startswith(kinds) for source in sources)
     assert "url(" not in html
     assert "http://" not in html
     assert "https://" not in html

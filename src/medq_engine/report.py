@@ -5,12 +5,14 @@ metrics, choose examples, format numbers, carry images as data URIs.
 """
 
 import base64
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from medq_engine.figures import label_of, ordered
 from medq_engine.gate import interval
@@ -33,9 +35,15 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def data_uri(image: Path | bytes) -> str:
-    """A PNG, as file or bytes, as a data URI."""
-    data = image if isinstance(image, bytes) else image.read_bytes()
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    """A PNG as a data URI: the bytes of an example as they are, the file of a figure as WebP.
+
+    Contact sheets of photographs are several times smaller so, and a report is sent by mail.
+    """
+    if isinstance(image, bytes):
+        return f"data:image/png;base64,{base64.b64encode(image).decode()}"
+    buffer = io.BytesIO()
+    Image.open(image).convert("RGB").save(buffer, "WEBP", quality=90)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def environment() -> Environment:
