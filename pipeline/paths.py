@@ -32,7 +32,6 @@ CANDIDATES = ROUND / "candidates.parquet"
 TASKS = ROUND / "tasks.parquet"
 LABELS = ROUND / "labels.parquet"
 TRAINING = ROUND / "training.parquet"
-GATE = ROUND / "gate.parquet"
 
 METRICS = Path("metrics")
 REPORTS = Path("reports")

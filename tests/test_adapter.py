@@ -86,6 +86,23 @@ def test_a_saved_adapter_answers_as_it_did_before(build_nano, noise_images, tmp_
     assert probabilities(loaded, noise_images) == pytest.approx(expected, abs=1e-6)
 
 
+def test_trained_words_are_read_and_written_with_one_matrix_and_come_back(
+    build_nano, noise_images, tmp_path
+):
+    nano.save(build_nano(0), tmp_path / "base")
+    mllm = changed(attach(load(tmp_path / "base"), 4, 4, TARGETS, ["embed_tokens"], seed=1))
+    trained = [n for n, p in mllm.model.named_parameters() if p.requires_grad and "lora" not in n]
+    assert len(trained) == 1
+    assert "embed_tokens" in trained[0]
+    words_out = mllm.base.lm_head.modules_to_save["default"].weight
+    assert torch.equal(
+        mllm.base.get_input_embeddings().modules_to_save["default"].weight, words_out
+    )
+    save(mllm, tmp_path / "adapter")
+    again = load(tmp_path / "base", tmp_path / "adapter")
+    assert np.array_equal(probabilities(again, noise_images), probabilities(mllm, noise_images))
+
+
 def test_a_folders_md5_changes_with_names_and_contents(tmp_path):
     for folder, name, data in [("a", "x", b"1"), ("b", "x", b"2"), ("c", "y", b"1")]:
         (tmp_path / folder).mkdir()

@@ -186,6 +186,12 @@ def test_hostile_text_is_escaped(context):
     assert html.count("&lt;script&gt;alert(1)") == 2
 
 
+def test_deferred_tasks_and_the_weight_of_each_route_are_told(context):
+    text = re.sub(r"\s+", "", report.render(context))
+    assert '<thscope="row">draft</th><td>0</td><td>0</td><td>0.00</td>' in text
+    assert '<thscope="row">deferred</th><td>31</td><td>0</td><td>-</td>' in text
+
+
 def test_nothing_is_requested_from_outside(context):
     html = report.render(context)
     sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", html)
