@@ -9,6 +9,11 @@ Modality = Literal["mri", "ct", "histopathology", "endoscopy", "fundus"]
 Severity = Literal["none", "mild", "severe"]
 Verdict = Literal["good", "usable", "reject"]
 QuestionType = Literal["yes-no", "what", "how"]
+Scope = Literal["general", "modality-specific"]
+# What a degradation takes from the first impression of a picture.
+Aspect = Literal["clarity", "contrast", "noise", "none"]
+# Full-reference losses: 1 - MS-SSIM for structure, root mean square error for light and colour.
+Measure = Literal["ms-ssim", "rmse"]
 Route = Literal["model", "draft", "expert"]
 
 MODALITIES: tuple[Modality, ...] = ("mri", "ct", "histopathology", "endoscopy", "fundus")

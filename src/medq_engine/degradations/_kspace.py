@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from medq_engine.degradations._fields import DETECTOR, short_side
+
 
 def kspace(image: np.ndarray) -> np.ndarray:
     """Complex k-space (H, W, C) of `image`, in the order of `numpy.fft.fftfreq`."""
@@ -18,3 +20,25 @@ def frequencies(image: np.ndarray, axis: int) -> np.ndarray:
     length = image.shape[axis]
     cycles = np.round(np.fft.fftfreq(length) * length)
     return cycles.reshape(-1, 1, 1) if axis == 0 else cycles.reshape(1, -1, 1)
+
+
+def nyquist(image: np.ndarray, axis: int) -> float:
+    """Highest frequency of the acquisition along `axis`, in cycles per field of view.
+
+    That of `DETECTOR` pixels a short side, whatever the size of `image`, so that an artefact lies
+    at the same frequencies of the object at all sizes. Larger images have lines beyond it, smaller
+    ones lack the outermost.
+    """
+    return DETECTOR / 2 * image.shape[axis] / short_side(image)
+
+
+def displacement(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Factor that moves the object in k-space (Fourier shift theorem).
+
+    Args:
+        image: Image (H, W, C), for its shape alone.
+        rows, columns: Displacement downwards and to the right in fields of view, of any shape that
+            broadcasts against (H, W, C): each line may belong to an object in another place.
+    """
+    turns = rows * frequencies(image, 0) + columns * frequencies(image, 1)
+    return np.exp(-2j * np.pi * turns)

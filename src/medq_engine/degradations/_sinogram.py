@@ -12,21 +12,34 @@ from scipy.sparse import csc_matrix
 from medq_engine.degradations._fields import DETECTOR, resize
 from medq_engine.degradations._optics import luminance
 
-VIEWS = 120
+VIEWS = 180  # over half a turn, one a degree
+# Half a step off the axes and the diagonals of the pixel grid: along a diagonal the pixels would
+# line up into ripples of the projection.
+ANGLES = np.pi * (np.arange(VIEWS) + 0.5) / VIEWS
 # Line integral of a white object (1.0) as wide as the field of view: a body of soft tissue (0.5)
 # over two thirds of it then attenuates about e^4, as 200 mm of water does.
 ATTENUATION = 12.0
 
 
+# Share of a picture that is taken to be at least as dark as air: a window wide enough for lungs
+# shows air as grey, which attenuates nothing all the same.
+AIR_PERCENTILE = 5
+
+
+def ray_offsets(size: int) -> np.ndarray:
+    """Signed distances (detectors,) of the rays of a view from the axis, in sides of the slice."""
+    detectors = int(np.ceil(size * np.sqrt(2))) + 3
+    detectors += (detectors - size) % 2  # the axis falls on the centre of the image
+    return (np.arange(detectors) - (detectors - 1) / 2) / size
+
+
 @lru_cache(maxsize=4)
 def _system_matrix(size: int) -> csc_matrix:
     """Projector from size x size pixels to (VIEWS, detectors), pixel driven, linear weights."""
-    detectors = int(np.ceil(size * np.sqrt(2))) + 3
-    detectors += (detectors - size) % 2  # the axis falls on the centre of the image
+    detectors = ray_offsets(size).size
     axis = np.arange(size) - (size - 1) / 2
-    angles = np.pi * np.arange(VIEWS) / VIEWS
     position = (
-        axis[:, None, None] * np.sin(angles) + axis[None, :, None] * np.cos(angles)
+        axis[:, None, None] * np.sin(ANGLES) + axis[None, :, None] * np.cos(ANGLES)
     ).reshape(-1, VIEWS) + (detectors - 1) / 2
     left = np.floor(position).astype(np.int32)
     weight = (position - left).astype(np.float32)
@@ -42,11 +55,16 @@ def _system_matrix(size: int) -> csc_matrix:
 
 
 def to_grid(image: np.ndarray) -> np.ndarray:
-    """Slice (n, n), n at most DETECTOR, of an image (H, W, C), with air around a short side."""
+    """Slice (n, n), n at most DETECTOR, of an image (H, W, C): 0 is air, also around a short side.
+
+    Grey above air is taken as proportional to attenuation, as it is inside a display window.
+    """
     height, width = image.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    square = np.pad(luminance(image), ((top, side - height - top), (left, side - width - left)))
+    grey = luminance(image)
+    grey = np.maximum(grey - np.percentile(grey, AIR_PERCENTILE), 0)
+    square = np.pad(grey, ((top, side - height - top), (left, side - width - left)))
     size = min(side, DETECTOR)
     return np.clip(resize(square, (size, size)), 0, 1)
 
@@ -85,7 +103,21 @@ def add_error(image: np.ndarray, error: np.ndarray) -> np.ndarray:
     return image + from_grid(_back_project(error, size), image)[..., None]
 
 
-def count(line_integrals: np.ndarray, photons: float, rng: np.random.Generator) -> np.ndarray:
-    """Line integrals measured with `photons` emitted a ray: Poisson counts, at least one."""
-    counts = rng.poisson(photons * np.exp(-line_integrals))
+def count(
+    line_integrals: np.ndarray,
+    photons: float | np.ndarray,
+    rng: np.random.Generator,
+    electronic: float = 0.0,
+) -> np.ndarray:
+    """Line integrals as measured: Poisson counts with the noise of the electronics, at least one.
+
+    Args:
+        line_integrals: True ones, (VIEWS, detectors).
+        photons: Emitted a ray, one number or (VIEWS, 1).
+        rng: Source of the noise.
+        electronic: Standard deviation of the noise of the electronics, in photons.
+    """
+    counts = rng.poisson(photons * np.exp(-line_integrals)).astype(float)
+    if electronic:
+        counts += electronic * rng.standard_normal(counts.shape)
     return np.log(photons / np.maximum(counts, 1))

@@ -20,14 +20,15 @@ from medq_engine.degradations.base import Degradation
 
 @simulator
 def air_bubble(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Air bubbles; at strength 1 each is about 0.24 of the short side in radius."""
+    """Air bubbles; at strength 1 one alone is about 0.36 of the short side in radius."""
     rows, columns = coordinates(image.shape)
-    contrast = min(1.0, 2 * strength)
+    contrast = min(1.0, 6 * strength)
     # Thirds of a turn apart, since bubbles that touch become one.
-    turns = rng.uniform(0, 2 * np.pi) + 2 * np.pi / 3 * np.arange(rng.integers(1, 4))
+    count = rng.integers(1, 4)
+    turns = rng.uniform(0, 2 * np.pi) + 2 * np.pi / 3 * np.arange(count)
     for turn in turns:
         row, column = rng.uniform(0.28, 0.38) * np.array([np.sin(turn), np.cos(turn)])
-        radius = rng.uniform(0.8, 1.1) * (0.09 + 0.15 * strength)
+        radius = rng.uniform(0.8, 1.1) * (0.06 + 0.32 * strength) / np.sqrt(count)
         y, x = (rows - row) / rng.uniform(0.8, 1.25), columns - column
         angle = np.arctan2(y, x)
         wobble = 1 + 0.05 * np.cos(2 * angle + rng.uniform(0, 6)) + 0.03 * np.cos(3 * angle)
@@ -45,9 +46,17 @@ DEGRADATION = Degradation(
     label="air bubble",
     modalities=("histopathology",),
     scope="modality-specific",
+    family="air-bubble",
+    aspect="none",
     cause="Air trapped under the coverslip refracts the light.",
+    parameters=(
+        "strength: radius, 0.06 to 0.38 of the short side over the root of the number of bubbles",
+        "strength: contrast of rim and inside, full from 1/6 on",
+        "seed: one to three bubbles, place, radius (0.8 to 1.1), flattening and wobble of each",
+    ),
     source="Taqi et al., Journal of Oral and Maxillofacial Pathology 22, 2018",
     simulate=air_bubble,
-    mild=0.3,
-    severe=0.95,
+    measure="ms-ssim",
+    mild=(0.05, 0.09),
+    severe=(0.20, 0.30),
 )

@@ -18,12 +18,12 @@ from medq_engine.degradations._fields import coordinates
 from medq_engine.degradations._optics import luminance
 from medq_engine.degradations.base import Degradation
 
-RANGE = 2.6  # natural log of the ratio of largest to smallest gain in the body, at strength 1
+RANGE = 3.0  # natural log of the ratio of largest to smallest gain in the body, at strength 1
 
 
 @simulator
 def bias_field(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Uneven gain; strength 1 is a factor of 13 between the most and the least sensitive place."""
+    """Uneven gain; strength 1 is a factor of 20 between the most and the least sensitive place."""
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = coordinates(image.shape)
     u = 2 * (rows * np.sin(angle) + columns * np.cos(angle))
@@ -42,9 +42,17 @@ DEGRADATION = Degradation(
     label="bias field",
     modalities=("mri",),
     scope="modality-specific",
+    family="bias-field",
+    aspect="contrast",
     cause="The sensitivity of the receive coil varies smoothly over the image.",
+    parameters=(
+        "strength: ratio of the largest to the smallest gain in the body, geometrically to 20",
+        "seed: direction of the dominant slope, any",
+        "seed: coefficients of the seven other terms to degree three, normal, 0.25 of the slope's",
+    ),
     source="Sudre et al., Medical Image Analysis 38, 2017",
     simulate=bias_field,
-    mild=0.55,
-    severe=0.95,
+    measure="ms-ssim",
+    mild=(0.06, 0.10),
+    severe=(0.18, 0.30),
 )

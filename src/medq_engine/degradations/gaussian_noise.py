@@ -27,11 +27,19 @@ def gaussian_noise(image: np.ndarray, strength: float, rng: np.random.Generator)
 DEGRADATION = Degradation(
     name="gaussian-noise",
     label="sensor noise",
-    modalities=("endoscopy",),
+    modalities=("endoscopy", "fundus"),
     scope="general",
+    family="noise",
+    aspect="noise",
     cause="Read-out and shot noise of the sensor at high gain.",
+    parameters=(
+        "Strength drives the standard deviation, to 0.18 of white at 1 in a white place, half of "
+        "that in a black one.",
+        "Drawn: the noise of every pixel and channel.",
+    ),
     source="Healey and Kondepudy, IEEE TPAMI 16, 1994",
     simulate=gaussian_noise,
-    mild=0.4,
-    severe=0.95,
+    measure="ms-ssim",
+    mild=(0.04, 0.08),
+    severe=(0.14, 0.22),
 )

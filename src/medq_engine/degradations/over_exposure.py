@@ -31,9 +31,16 @@ DEGRADATION = Degradation(
     label="over-exposure",
     modalities=("endoscopy",),
     scope="general",
+    family="over-exposure",
+    aspect="contrast",
     cause="More light than the sensor can count.",
+    parameters=(
+        "strength: exposure, up to 2.8 stops too many",
+        "seed: the stops vary by +-10 %",
+    ),
     source="Ali et al., Scientific Reports 10, 2020",
     simulate=over_exposure,
-    mild=0.45,
-    severe=0.9,
+    measure="ms-ssim",
+    mild=(0.06, 0.10),
+    severe=(0.24, 0.36),
 )

@@ -31,9 +31,16 @@ DEGRADATION = Degradation(
     label="Rician noise",
     modalities=("mri",),
     scope="modality-specific",
+    family="noise",
+    aspect="noise",
     cause="Thermal noise in both receiver channels, seen through the magnitude.",
+    parameters=(
+        "strength: standard deviation in each receiver channel, to 0.13 of white",
+        "seed: the noise, white up to the resolution of the detector",
+    ),
     source="Gudbjartsson and Patz, Magnetic Resonance in Medicine 34, 1995",
     simulate=rician_noise,
-    mild=0.38,
-    severe=0.9,
+    measure="ms-ssim",
+    mild=(0.075, 0.125),
+    severe=(0.23, 0.37),
 )

@@ -18,6 +18,15 @@ _DRAW = {
     "fundus": fundus.draw,
 }
 
+# What descriptions call it; empty where phantoms of a modality show several things.
+ANATOMY: dict[Modality, str] = {
+    "mri": "head",
+    "ct": "",
+    "histopathology": "",
+    "endoscopy": "",
+    "fundus": "retina",
+}
+
 
 def draw(modality: Modality, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one phantom; every call draws another subject, and the same `rng` state the same one.

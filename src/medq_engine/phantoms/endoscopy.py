@@ -71,7 +71,10 @@ def _gut(rng: np.random.Generator, n: int, y: np.ndarray, x: np.ndarray) -> np.n
 
 
 def _abdomen(rng: np.random.Generator, n: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Laparoscopic view (3, n, n): serosa, fat, a liver edge, blood, at times an instrument."""
+    """Laparoscopic view (3, n, n): serosa, fat, vessels, at times a liver edge.
+
+    No instrument and no free blood: they are degradations.
+    """
     layers = fractal(rng, n, 2, 3, 0.7)
     rough = fractal(rng, n, 5, 5, 0.7)
     angle = rng.uniform(0, np.pi)
@@ -86,8 +89,6 @@ def _abdomen(rng: np.random.Generator, n: int, y: np.ndarray, x: np.ndarray) -> 
     pale = np.minimum(base * 1.1 + (0.03, 0.14, 0.13), 1)
     image = np.broadcast_to(planes(base), (3, n, n))
     image = blend(image, pale, 0.8 * fibrous * inside(-strands, 1.6))
-    bleeding = fractal(rng, n, 3, 3) + 0.5 * strands + 0.3 * rough
-    image = blend(image, _BLOOD, 0.85 * inside(bleeding - rng.uniform(-1.2, 0.2), 1.5))
     lobules = fractal(rng, n, 3, 3) + 0.3 * strands + 0.2 * rough + rng.uniform(0.4, 2.4)
     image = blend(image, _FAT * rng.uniform(0.85, 1.05), 0.8 * inside(lobules, 1.4))
     # Between layers that fold over each other no light gets in.
@@ -110,26 +111,7 @@ def _abdomen(rng: np.random.Generator, n: int, y: np.ndarray, x: np.ndarray) -> 
         capsule = 0.7 + 0.1 * smooth(rng, n, 3) + 0.03 * fractal(rng, n, 20, 2, 0.9) - 0.15 * y
         light = blend(light, capsule, organ)
     image = blend(image, _BLOOD, 0.6 * strokes(n, vessels))
-    image = image * (light * rng.uniform(1.1, 1.5))
-    if rng.random() < 0.3:
-        image = _instrument(rng, image)
-    return image
-
-
-def _instrument(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Lay the dark shaft and steel tip of a laparoscopic instrument over `image`, from one side."""
-    n = image.shape[-1]
-    v, u = coordinates(n, rng.uniform(-0.7, 0.7), tuple(rng.uniform(-0.3, 0.3, 2)))
-    u = u * float(rng.choice([-1, 1]))
-    half = rng.uniform(0.06, 0.11)
-    shaft = inside(np.maximum(np.abs(v) - half, 0.25 - u), 0.015)
-    tip = inside(
-        np.maximum(np.abs(v) - half * (0.35 + 0.5 * u.clip(0, 1) / 0.25), np.abs(u - 0.13) - 0.13),
-        0.015,
-    )
-    round_bar = 1 - (v / half) ** 2
-    image = blend(image, 0.16 * round_bar.clip(0.1), shaft)
-    return blend(image, 0.75 * round_bar.clip(0.3) * planes((0.95, 0.98, 1)), tip)
+    return image * (light * rng.uniform(1.1, 1.5))
 
 
 def draw(size: int, rng: np.random.Generator) -> np.ndarray:
