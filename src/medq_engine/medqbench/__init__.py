@@ -1,0 +1,1 @@
+"""MedQ-Bench in and out: the benchmark as the files that VLMEvalKit reads."""
