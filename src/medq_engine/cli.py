@@ -4,6 +4,9 @@ medq status            where the round stands and what to do next
 medq simulate-expert   answer the batch with the simulated expert (embedded default only)
 medq close             commit and tag the round, log it to MLflow
 medq next              start the next round from the last one's verdict
+medq ingest            take a folder of clinical images into the pool
+medq import-medqbench  read MedQ-Bench's files into the benchmark's tables
+medq export-medqbench  write the benchmark's tables as MedQ-Bench's files
 """
 
 import argparse
@@ -11,10 +14,23 @@ import json
 import sys
 from pathlib import Path
 
-from medq_engine import adapter, annotations, annotators, history, rounds, tables, tracking
+from medq_engine import (
+    adapter,
+    annotations,
+    annotators,
+    history,
+    rounds,
+    tables,
+    tracking,
+)
 from medq_engine.config import Params, load_params
 from medq_engine.errors import MedqError
+from medq_engine.ingest import command as ingest_command
 from medq_engine.language import Finding
+from medq_engine.medqbench import exporting, importing
+from medq_engine.medqbench.files import ExchangeError
+
+BENCHMARK = Path("data/benchmark")
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, object]]:
@@ -159,6 +175,31 @@ def pending_tasks(root: Path, tag: str) -> int:
     return 0
 
 
+def import_medqbench(folder: Path, out: Path) -> str:
+    """Import MedQ-Bench's files; what was read is kept although some rows were not.
+
+    Raises:
+        ExchangeError: Rows were left out; the message lists them.
+    """
+    done = importing.import_folder(folder, out)
+    counts = (f"{s} {items} items, {images} images" for s, (items, images) in done.counts.items())
+    said = f"imported into {out}: {'; '.join(counts)}"
+    if done.ignored:
+        said += f"\nnot read, of no split that is known: {', '.join(done.ignored)}"
+    if done.faults:
+        faults = "\n".join(map(str, done.faults))
+        where = out / importing.FAULTS
+        raise ExchangeError(f"{said}\nfaults, also in {where}: {len(done.faults)}\n{faults}")
+    return said
+
+
+def export_medqbench(benchmark: Path, out: Path) -> str:
+    """Export the benchmark's tables as MedQ-Bench's files."""
+    counts = exporting.export_folder(benchmark, out)
+    splits = ", ".join(f"{split} {items} items" for split, items in counts.items())
+    return f"exported to {out}: {splits}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `medq`."""
     parser = argparse.ArgumentParser(prog="medq", description="Around `dvc repro`: a round's life.")
@@ -168,11 +209,30 @@ def main(arguments: list[str] | None = None) -> None:
     commands.add_parser("close", help="commit and tag the round, log it to MLflow")
     commands.add_parser("next", help="start the next round from the last one's verdict")
     commands.add_parser("history", help="the table of all closed rounds, from git")
-    command = parser.parse_args(arguments).command
+    importer = commands.add_parser("import-medqbench", help="read MedQ-Bench's files into tables")
+    importer.add_argument("folder", type=Path, metavar="DIR", help="where the TSV files are")
+    importer.add_argument("--out", type=Path, metavar="DIR", default=BENCHMARK)
+    exporter = commands.add_parser(
+        "export-medqbench", help="write the tables as MedQ-Bench's files"
+    )
+    exporter.add_argument("--benchmark", type=Path, metavar="DIR", default=BENCHMARK)
+    exporter.add_argument("--out", type=Path, metavar="DIR", required=True)
+    ingest_command.add_parser(commands)
+    given = parser.parse_args(arguments)
+    command = given.command
     root = Path.cwd()
     try:
         if command == "history":
             print(history.markdown(history.closed_rounds(root)))
+            return
+        if command == "ingest":
+            print(ingest_command.run(given, root))
+            return
+        if command == "import-medqbench":
+            print(import_medqbench(given.folder, given.out))
+            return
+        if command == "export-medqbench":
+            print(export_medqbench(given.benchmark, given.out))
             return
         if command == "next":
             print(start_next(root))

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from collections.abc import Sequence
 
 import nibabel as nib
 import nrrd
@@ -47,8 +48,18 @@ def read_dicom(raw: bytes) -> FloatImage:
     image = apply_rescale(pixels, dataset).astype(np.float32)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         image = image.max() + image.min() - image
-    cosines = np.array(dataset.get("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), dtype=float)
-    for axis, direction in ((1, cosines[:3]), (0, cosines[3:])):
+    return hang(image, dataset.get("ImageOrientationPatient"))
+
+
+def hang(image: FloatImage, cosines: Sequence[float] | None) -> FloatImage:
+    """A frame turned as films are hung: columns to the patient's left or back, rows down or back.
+
+    Args:
+        image: (H, W).
+        cosines: Image Orientation (Patient), six direction cosines; None leaves it as it is.
+    """
+    directions = np.array(cosines or [1, 0, 0, 0, 1, 0], dtype=float)
+    for axis, direction in ((1, directions[:3]), (0, directions[3:])):
         along = int(np.abs(direction).argmax())
         # DICOM's patient axes run to the left, the back and the head (PS3.3 C.7.6.2.1.1).
         if (direction[along] < 0) != (along == 2):
