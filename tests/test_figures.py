@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medq_engine import figures, sheets
+from medq_engine import figures, heatmap, sheets
 from medq_engine.statistics import Difference
 from medq_engine.tables import CANDIDATE, ITEM, PREDICTION, PROTOTYPE, TASK, table
 
@@ -74,6 +74,41 @@ EVALUATION = {
         "severity": {"none": 0.5},
     },
 }
+BASELINE = {
+    "accuracy": {"value": 0.53, "low": 0.51, "high": 0.55},
+    "over_chance": {"value": 0.03, "low": 0.01, "high": 0.05},
+}
+GUESSED = {"items": 321, "chance": 0.5, "answer_only": BASELINE, "question_only": BASELINE}
+BLIND = {
+    "test": {"yes-no": GUESSED, "how (None, Mild, Severe)": GUESSED},
+    "cross_validation": {"yes-no": GUESSED},
+}
+
+
+def shown(item_id: str, attribute: str, correct: bool, **changes: object) -> dict[str, object]:
+    """An item about an image with severe aliasing and mild blur, and whether it was right."""
+    findings = [("aliasing", "severe"), ("blur", "mild")]
+    return {
+        "item_id": item_id,
+        "task": "perception",
+        "modality": "mri",
+        "attribute": attribute,
+        "severity": "severe",
+        "findings": [{"label": label, "severity": severity} for label, severity in findings],
+        "correct": correct,
+    } | changes
+
+
+ASKED = [
+    *(shown(f"aliasing{n}", "aliasing", correct=n < 9) for n in range(12)),
+    *(shown(f"blur{n}", "blur", correct=n < 1) for n in range(2)),
+    shown("absent", "noise", correct=True),
+    shown("fine", "aliasing", correct=True, findings=[]),
+    shown("compared", "blur", correct=True, task="comparison"),
+    shown("ct", "blur", correct=True, modality="ct"),
+]
+ITEMS = table([{name: row[name] for name in row if name in ITEM} for row in ASKED], ITEM)
+ANSWERS = table([{name: row[name] for name in ("item_id", "correct")} for row in ASKED], PREDICTION)
 FULL = {
     "prototypes": partial(sheets.prototype_sheet, PROTOTYPES, FAILURES, IMAGES),
     "candidates": partial(sheets.candidate_sheet, PROTOTYPES, CANDIDATES, IMAGES),
@@ -82,6 +117,8 @@ FULL = {
     "losses": partial(figures.learning_curve, np.linspace(2, 1, 30).tolist()),
     "forest": partial(figures.forest, GAIN, {"ct": LOSS, "mri": GAIN}, 0.05),
     "slices": partial(figures.slice_bars, EVALUATION),
+    "blind": partial(figures.blind_baselines, BLIND),
+    "weak spots": partial(heatmap.weak_spots, ITEMS, ANSWERS),
 }
 EMPTY = {
     "prototypes": partial(sheets.prototype_sheet, PROTOTYPES[:0], FAILURES[:0], {}),
@@ -91,6 +128,8 @@ EMPTY = {
     "losses": partial(figures.learning_curve, []),
     "forest": partial(figures.forest, {}, {}, 0.05),
     "slices": partial(figures.slice_bars, {}),
+    "blind": partial(figures.blind_baselines, {}),
+    "weak spots": partial(heatmap.weak_spots, ITEMS[:0], ANSWERS[:0]),
 }
 
 
@@ -172,3 +211,25 @@ def test_the_forest_lists_overall_first_and_modalities_in_the_vocabularys_order(
     names = dict.fromkeys(text for text in texts if text in ("overall", "MRI", "CT"))
     assert list(names) == ["overall", "MRI", "CT"]
     assert any(text.endswith("30 items   -10.0 (-20.0 to -1.0)") for text in texts)
+
+
+def test_blind_baselines_say_items_and_points_over_chance(tmp_path, texts):
+    FULL["blind"](tmp_path / "a.png")
+    assert texts.count("321 items") == 3
+    assert texts.count("+3.0") == 6
+
+
+def test_weak_spots_are_faults_in_the_image_at_their_own_severity():
+    found = heatmap.cells_of(ITEMS, ANSWERS)
+    assert found.rows() == [
+        ("ct", "blur", "mild", 1, 1),
+        ("mri", "aliasing", "severe", 12, 9),
+        ("mri", "blur", "mild", 2, 1),
+    ]
+
+
+def test_the_weakest_attribute_is_on_top_and_a_small_cell_in_brackets(tmp_path, texts):
+    FULL["weak spots"](tmp_path / "a.png")
+    assert {"75", "12", "(50)", "(100)", "MRI: 71%"} <= set(texts)
+    names = [text for text in texts if text in ("MRI: 71%", "blur", "aliasing")]
+    assert names.index("blur") < names.index("aliasing")

@@ -192,3 +192,55 @@ def slice_bars(evaluation: Mapping[str, object], path: Path) -> None:
             axes.invert_yaxis()
         title = f"Accuracy on {evaluation['items']} items; dashed: {overall:.1f}% overall"
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+
+
+def blind_baselines(found: Mapping[str, object], path: Path) -> None:
+    """Accuracy of baselines that never see an image, with intervals, beside chance.
+
+    Args:
+        found: `blind.measure`.
+    """
+    panels = {
+        "test": "test, learnt from the other splits",
+        "cross_validation": "every split, learnt from the others",
+    }
+    panels = {how: title for how, title in panels.items() if found.get(how)}
+    if not panels:
+        return nothing("no blind baseline was measured", path)
+    kinds = list(dict.fromkeys(kind for how in panels for kind in found[how]))
+    baselines = {
+        "answer_only": (VERMILION, "answers only"),
+        "question_only": (BLUE, "question only"),
+    }
+    with drawing(path, 9, 1.9 + 0.55 * len(kinds)) as figure:
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for here, (how, title) in zip(axes, panels.items(), strict=True):
+            beside = {"transform": here.get_yaxis_transform(), "va": "center", "fontsize": 8}
+            for y, kind in enumerate(kinds):
+                row = found[how].get(kind)
+                if row is None:
+                    continue
+                here.text(0.01, y, f"{row['items']} items", color=GREY, **beside)
+                here.plot(2 * [100 * row["chance"]], [y - 0.4, y + 0.4], color="black", lw=1.5)
+                for shift, (name, (colour, _)) in zip(
+                    (-0.17, 0.17), baselines.items(), strict=True
+                ):
+                    accuracy, over = row[name]["accuracy"], row[name]["over_chance"]
+                    interval = [100 * accuracy["low"], 100 * accuracy["high"]]
+                    here.plot(interval, 2 * [y + shift], color=colour, lw=2)
+                    here.plot(100 * accuracy["value"], y + shift, "o", color=colour, ms=6)
+                    weight = "bold" if over["low"] > 0 else "normal"
+                    gain = f"{100 * over['value']:+.1f}"
+                    here.text(
+                        0.99, y + shift, gain, color=colour, ha="right", weight=weight, **beside
+                    )
+            here.set(xlim=(0, 100), xlabel="accuracy (%)", title=title)
+            here.grid(axis="x")
+        axes[0].set_yticks(range(len(kinds)), kinds)
+        axes[0].set_ylim(len(kinds) - 0.4, -0.6)
+        for colour, label in baselines.values():
+            axes[0].plot([], [], "o-", color=colour, label=label)
+        axes[0].plot([], [], color="black", lw=1.5, label="chance")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        title = "Guessing without the image; right: points over chance, bold if surely above it"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
