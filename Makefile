@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup round rounds encoder-study test lint mlflow lock clean
+.PHONY: help setup round rounds encoder-study calibration bench-degradations test lint mlflow lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -39,6 +39,14 @@ rounds: $(READY) ## N=3 rounds in a row, each closed (committed, tagged, in MLfl
 encoder-study: $(READY) ## which encoder finds the fault that it is shown (reads the simulated truth)
 	dvc repro data/dvc.yaml:pool models/dvc.yaml:base
 	python -m pipeline.encoder_study
+
+calibration: $(READY) ## the strength of mild and severe, for every degradation; docs/degradations/
+	dvc repro data/dvc.yaml:images
+	python -m pipeline.calibration
+
+bench-degradations: $(READY) ## how fast faults are simulated and a pool is drawn
+	dvc repro data/dvc.yaml:images
+	python -m pipeline.speed
 
 test: $(READY) ## the tests
 	@python -m pytest && echo "Tests passed. Next: make round"

@@ -13,13 +13,13 @@ def main() -> None:
         scenes={},
         phantom_share=1.0,
         fill_below=params.images.fill_below,
-        shares=worlds.benchmark_shares(names, benchmark.FINE_SHARE),
+        plan=worlds.covering_plan(names, params.base_exam.images, params.seed, "exam"),
+        per_scene=1,
         seed=params.seed,
     )
-    made = worlds.make_all(world, params.base_exam.images)
+    made = worlds.make_all(world)
     records = tables.table((one.record for one in made), tables.RECORD)
-    rows = [row for one in made for row in benchmark.items_of(one, "exam", params.seed)]
-    items = tables.table(rows, tables.ITEM)
+    items = tables.table(benchmark.items_of(made, "exam", params.seed), tables.ITEM)
     mllm = models.load(params.model, params.seed, adapter=None)
     settings = models.answering(params)
     predictions = evaluation.predict(mllm, records, items, **settings)

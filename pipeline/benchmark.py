@@ -17,13 +17,13 @@ def main() -> None:
             scenes=worlds.scenes_of(scenes, split),
             phantom_share=0.0,
             fill_below=params.images.fill_below,
-            shares=worlds.benchmark_shares(names, benchmark.FINE_SHARE),
+            plan=worlds.covering_plan(names, count, params.seed, split),
+            per_scene=2,
             seed=params.seed,
         )
-        made = worlds.make_all(world, count)
+        made = worlds.make_all(world)
         records = tables.table((one.record for one in made), tables.RECORD)
-        rows = [row for one in made for row in benchmark.items_of(one, split, params.seed)]
-        items = tables.table(rows, tables.ITEM)
+        items = tables.table(benchmark.items_of(made, split, params.seed), tables.ITEM)
         tables.write(records, paths.BENCHMARK / split / "records.parquet", tables.RECORD)
         tables.write(items, paths.BENCHMARK / split / "items.parquet", tables.ITEM)
         bits = dedup.perceptual_hashes([from_png(i["bytes"]) for i in records["image"]])

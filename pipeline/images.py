@@ -19,6 +19,8 @@ def main() -> None:
                 {
                     "scene_id": scene.scene_id,
                     "split": scene.split,
+                    "anatomy": scene.anatomy,
+                    "shows": list(scene.shows),
                     "image_id": content_id(png),
                     "image": {"bytes": png, "path": f"{scene.scene_id}.png"},
                     "modality": scene.modality,

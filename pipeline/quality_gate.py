@@ -3,7 +3,7 @@
 The verdict is a metric and not an exit code: a failed challenger is a result, not an error.
 """
 
-from medq_engine import evaluation, figures, gate, report, tables
+from medq_engine import evaluation, figures, gate, heatmap, report, tables
 from pipeline import models, paths, stage
 
 # Who answers which split: the base stands on test only, as where the first round began.
@@ -37,6 +37,8 @@ def main() -> None:
     margin = params.quality_gate.margin
     figures.forest(overall, by_modality, margin, paths.FIGURES / "forest.png")
     figures.slice_bars(stages["evaluate"], paths.FIGURES / "slices.png")
+    base = predictions["base", "test"]
+    heatmap.weak_spots(items["test"], base, paths.FIGURES / "weak_spots.png")
     pair = [predictions[role, "gate"] for role in ("incumbent", "challenger")]
     context = {
         **stages,

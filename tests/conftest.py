@@ -65,6 +65,7 @@ def item_row() -> Callable[..., Row]:
             "attribute": "aliasing",
             "severity": "mild",
             "scope": "modality-specific",
+            "findings": [{"label": "aliasing", "severity": "mild", "place": ""}],
             "reference": (
                 "This is an MRI image. There is mild aliasing. "
                 "Overall, the quality of this image is usable."

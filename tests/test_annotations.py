@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from medq_engine.annotations import AnnotationError, Pending, read_annotations, read_lines
-from medq_engine.language import Finding, describe
+from medq_engine.descriptions import describe
+from medq_engine.language import Finding
 from medq_engine.tables import canonical
 
 

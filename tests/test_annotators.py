@@ -97,6 +97,17 @@ def test_an_expert_answers_two_questions_about_an_image_from_one_reading(task_ro
     assert lines[0]["description"] == lines[1]["description"]
 
 
+def test_of_two_faults_the_expert_names_the_one_that_is_offered(item_row):
+    findings = [
+        {"label": label, "severity": severity, "place": ""}
+        for label, severity in (("aliasing", "severe"), ("blur", "mild"))
+    ]
+    what = {"question_type": "what", "findings": findings, "attribute": "blur", "answer": "blur"}
+    items = table([item_row("a", **what, options=["blur", "zipper artifact"])], ITEM)
+    found = baselines(items, {"what": 0.5}, 1.0, seed=1)
+    assert found["simulated expert"]["accuracy"] == 1.0
+
+
 def test_baselines_measure_both_annotators_on_perception_items(item_row):
     rows = [item_row(f"{n}", image_ids=[f"image{n}"]) for n in range(400)]
     rows.append(item_row("open", task="description", question_type="", options=[], answer=""))

@@ -11,7 +11,8 @@ from medq_engine import adapter, cli, rounds, tables, tracking
 from medq_engine.annotations import AnnotationError, read_annotations
 from medq_engine.annotators import EXPERT_NAME
 from medq_engine.config import Params, load_params
-from medq_engine.language import describe, question
+from medq_engine.descriptions import describe
+from medq_engine.language import question
 from medq_engine.rounds import RoundError, git
 
 QUEUE = Path("data/queue/round-001.jsonl")

@@ -5,7 +5,14 @@ import polars as pl
 import pytest
 
 from medq_engine import evaluation
-from medq_engine.evaluation import calibration, predict, sample_answers, summary
+from medq_engine.descriptions import FIRST, SECOND
+from medq_engine.evaluation import (
+    calibration,
+    first_is_better,
+    predict,
+    sample_answers,
+    summary,
+)
 from medq_engine.mllm import Scored
 from medq_engine.tables import ITEM, PREDICTION, RECORD, table
 
@@ -45,7 +52,9 @@ def says(monkeypatch, probabilities: list[float]) -> None:
     """Make every question have these option probabilities, whatever the model."""
     p = np.array(probabilities)
     monkeypatch.setattr(
-        evaluation.llm, "score", lambda mllm, images, queries, batch: [Scored(p, -np.log(p))] * 4
+        evaluation.llm,
+        "score",
+        lambda mllm, images, queries, batch: [Scored(p, -np.log(p))] * len(queries),
     )
 
 
@@ -98,6 +107,39 @@ def test_nll_is_that_of_the_models_own_answer(monkeypatch, records, items):
     found = predict(None, records, asked, **SETTINGS)
     assert found["answer"].to_list() == ["No"] * 4
     assert found["nll"].to_list() == pytest.approx([-np.log(0.8)] * 4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1, 0, 0], [0, 0, 1], 1.0),
+        ([0, 0, 1], [0, 1, 0], 0.0),
+        ([0, 1, 0], [0, 1, 0], 0.5),
+        ([0.5, 0.5, 0], [0, 1, 0], 0.75),
+    ],
+)
+def test_an_image_is_better_as_surely_as_its_grade_is_higher(first, second, expected):
+    assert first_is_better(np.array(first), np.array(second)) == pytest.approx(expected)
+
+
+def test_pairs_are_compared_by_what_the_model_says_of_each_image(monkeypatch, records, item_row):
+    grade = {0: [0.8, 0.1, 0.1], 1: [0.1, 0.1, 0.8]}
+    monkeypatch.setattr(
+        evaluation.llm,
+        "score",
+        lambda mllm, images, queries, batch: [
+            Scored(np.array(grade[query.image]), np.zeros(3)) for query in queries
+        ],
+    )
+    pair = {"task": "comparison", "options": [], "question_type": "coarse-grained"}
+    rows = [
+        item_row("right", image_ids=["i0", "i1"], answer=FIRST, **pair),
+        item_row("wrong", image_ids=["i1", "i0"], answer=FIRST, **pair),
+    ]
+    found = predict(None, records, table(rows, ITEM), **SETTINGS)
+    assert found["answer"].to_list() == [FIRST, SECOND]
+    assert found["correct"].to_list() == [True, False]
+    assert found["probability_of_truth"].sum() == pytest.approx(1)
 
 
 def test_sampled_answers_are_seeded_by_item():

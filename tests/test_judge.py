@@ -1,7 +1,8 @@
 import pytest
 
+from medq_engine.descriptions import describe, findings_in
 from medq_engine.judge import AXES, judge
-from medq_engine.language import Finding, describe
+from medq_engine.language import Finding, verdict_of
 
 MILD = describe("mri", [Finding("aliasing", "mild")])
 SEVERE = describe("mri", [Finding("aliasing", "severe")])
@@ -9,9 +10,14 @@ BOTH = describe("mri", [Finding("aliasing", "severe"), Finding("blur", "mild")])
 FINE = describe("mri", [])
 
 
+def judged(text, reference):
+    true = findings_in(reference, "mri")
+    return vars(judge(text, true, verdict_of(true), "mri"))
+
+
 @pytest.mark.parametrize("reference", [MILD, SEVERE, BOTH, FINE])
 def test_the_reference_itself_is_perfect(reference):
-    assert set(vars(judge(reference, reference, "mri")).values()) == {2}
+    assert set(judged(reference, reference).values()) == {2}
 
 
 @pytest.mark.parametrize(
@@ -56,4 +62,4 @@ def test_the_reference_itself_is_perfect(reference):
     ],
 )
 def test_axes(text, reference, expected):
-    assert vars(judge(text, reference, "mri")) == dict(zip(AXES, expected, strict=True))
+    assert judged(text, reference) == dict(zip(AXES, expected, strict=True))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medq_engine.language import NO_DEGRADATION, Finding, describe, labels, question
+from medq_engine.descriptions import describe
+from medq_engine.language import NO_DEGRADATION, Finding, labels, question
 from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
 from medq_engine.simulation import from_png, to_png
 from medq_engine.tables import LABEL, RECORD, TRAINING, Pool, table, write
@@ -53,7 +54,8 @@ def test_a_fine_image_also_teaches_that_a_fault_is_absent(label_row, seed):
 def test_a_reading_teaches_every_question_type_and_the_description(label_row):
     text = describe("mri", [Finding("aliasing", "severe")])
     made = taught(label_row("a", description=text))
-    assert sorted(turn.answer for turn in made) == sorted(["Yes", "No", "aliasing", "Severe", text])
+    answers = ["Yes", "No", "aliasing", "Severe", "Reject", text]
+    assert sorted(turn.answer for turn in made) == sorted(answers)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import torch
 from transformers import AutoProcessor
 
 from medq_engine import nano
-from medq_engine.language import describe, labels
+from medq_engine.descriptions import describe
+from medq_engine.language import labels
 from medq_engine.mllm import encode_prompt, generate, load
 from medq_engine.simulation import content_id, from_png
 from medq_engine.training import Schedule

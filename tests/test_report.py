@@ -17,6 +17,9 @@ HOSTILE = "<script>alert(1)</script>"
 RATE = {"rate": 0.25, "low": 0.1, "high": 0.5}
 
 
+BLIND = {"value": 0.01, "low": -0.02, "high": 0.04}
+
+
 def png(shade: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (shade, shade, shade)).save(buffer, "PNG")
@@ -39,6 +42,7 @@ def summary(accuracy: float) -> dict[str, object]:
         "description": dict.fromkeys(
             ("completeness", "preciseness", "consistency", "quality", "overall"), 1.0
         ),
+        "comparison": {"fine-grained": {"items": 90, "accuracy": accuracy}},
     }
 
 
@@ -60,7 +64,10 @@ def comparison(value: float) -> dict[str, object]:
 
 @pytest.fixture
 def context(tmp_path):
-    names = ("prototypes", "candidates", "routes", "batch", "learning_curve", "forest", "slices")
+    names = (
+        *("prototypes", "candidates", "routes", "batch", "learning_curve", "forest", "slices"),
+        *("weak_spots", "blind"),
+    )
     for number, name in enumerate(names):
         (tmp_path / f"{name}.png").write_bytes(png(number))
     prototype = {"prototype_id": "p0", "name": HOSTILE, "mass": 2.0, "capability_error": 0.4}
@@ -85,6 +92,27 @@ def context(tmp_path):
             "quality_gate": {"resamples": 2000, "confidence": 0.95, "margin": 0.05},
         },
         "incumbent": {"round": 2, "rev": "abc123", "md5": "d41d8"},
+        "benchmark": {
+            "splits": {
+                "test": {
+                    "items": {"perception": 2300, "description": 267, "comparison": 280},
+                    "images": {"clinical": 700, "phantom": 100},
+                    "cells": 130,
+                    "fewest": 2,
+                }
+            },
+            "blind": {
+                "confidence": 0.95,
+                "test": {
+                    "how": {
+                        "items": 800,
+                        "chance": 1 / 3,
+                        "answer_only": {"over_chance": BLIND},
+                        "question_only": {"over_chance": BLIND},
+                    }
+                },
+            },
+        },
         "evaluate": summary(0.5),
         "cluster": {"failures": 20, "prototypes": 1},
         "retrieve": {
@@ -154,6 +182,16 @@ def test_the_same_context_gives_the_same_text(context):
     assert report.render(context) == report.render(context)
 
 
+def test_comparisons_stand_with_their_grain(context):
+    assert "fine-grained 90 50.0% → 60.0% 90 50.0% → 58.0%" in text_of(report.render(context))
+
+
+def test_it_says_whether_the_benchmark_can_be_guessed(context):
+    text = text_of(report.render(context))
+    assert "2300 perception items about 800 images" in text
+    assert "how 800 33.3% +1.0 (-2.0 to +4.0)" in text
+
+
 def test_it_opens_with_the_verdict_and_its_numbers(context):
     text = text_of(report.render(context))
     assert (
@@ -174,6 +212,7 @@ def test_sections_stand_in_their_order(context):
         "Who labelled what, at what cost",
         "What changed",
         "Verdict and why",
+        "Can the benchmark be guessed?",
         "Compared with",
         "Lineage",
         "What is simulated",

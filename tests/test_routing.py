@@ -16,7 +16,7 @@ from medq_engine.routing import (
     tasks_of,
     three_way,
 )
-from medq_engine.tables import CANDIDATE, DRAFT, PROTOTYPE, TASK, table
+from medq_engine.tables import CANDIDATE, DRAFT, ITEM, PROTOTYPE, TASK, table
 from medq_engine.vocabulary import DEFERRED
 
 
@@ -92,26 +92,22 @@ def test_equally_suspect_tasks_reach_experts_least_sure_first_then_in_their_orde
     assert [r.route for r in routed] == ["expert", DEFERRED, "expert", DEFERRED, "draft"]
 
 
-def answered(image, kind, answer, error_rate, modality="ct"):
-    return {
-        "image_ids": [image],
-        "question_type": kind,
-        "modality": modality,
-        "answer": answer,
-        "error_rate": error_rate,
-    }
+def answered(fault, error_rate, modality="ct"):
+    findings = [{"label": fault, "severity": "mild", "place": ""}] if fault else []
+    return {"modality": modality, "findings": findings, "error_rate": error_rate}
 
 
 def test_errors_are_by_what_the_image_shows_whatever_was_asked():
     asked = pl.DataFrame(
         [
-            answered("a", "what", "metal streak", 1.0),
-            answered("a", "yes-no", "No", 0.6),
-            answered("a", "how", "Mild", 0.2),
-            answered("b", "what", NO_DEGRADATION, 0.0),
-            answered("b", "how", "None", 0.4),
-            answered("c", "what", NO_DEGRADATION, 1.0, "mri"),
-        ]
+            answered("metal streak", 1.0),
+            answered("metal streak", 0.6),
+            answered("metal streak", 0.2),
+            answered("", 0.0),
+            answered("", 0.4),
+            answered("", 1.0, "mri"),
+        ],
+        schema_overrides={"findings": ITEM["findings"]},
     )
     assert fault_errors(asked) == pytest.approx(
         {("ct", "metal streak"): 0.6, ("ct", NO_DEGRADATION): 0.2, ("mri", NO_DEGRADATION): 1.0}

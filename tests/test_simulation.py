@@ -5,13 +5,17 @@ import pytest
 from PIL import Image
 
 from medq_engine.degradations import DEGRADATIONS
-from medq_engine.language import Finding
+from medq_engine.descriptions import PLACES
+from medq_engine.language import Finding, unlike
 from medq_engine.simulation import (
+    OPPOSITES,
     augment,
+    companions,
     content_id,
     degrade,
     draw_findings,
     from_png,
+    place_of,
     seeded,
     to_png,
 )
@@ -51,33 +55,56 @@ def test_only_tissue_is_turned():
 
 def test_no_finding_leaves_the_image_as_it_is():
     image = scene()
-    assert np.array_equal(degrade(image, "ct", [], np.random.default_rng(0)), image)
+    same, findings = degrade(image, "ct", [], np.random.default_rng(0))
+    assert np.array_equal(same, image)
+    assert findings == ()
 
 
 def test_a_finding_is_applied_by_its_label_and_severe_is_further_from_the_scene():
     image = scene()
 
     def loss(severity: str) -> float:
-        finding = Finding("blur", severity)
-        return float(
-            np.abs(degrade(image, "ct", [finding], np.random.default_rng(0)) - image).mean()
-        )
+        degraded, _ = degrade(image, "ct", [Finding("blur", severity)], np.random.default_rng(0))
+        return float(np.abs(degraded - image).mean())
 
     assert 0 < loss("mild") < loss("severe")
 
 
-def test_findings_are_applied_one_after_another():
+def test_findings_are_applied_one_after_another_and_noise_comes_last():
     image = scene()
-    both = [Finding("blur", "severe"), Finding("low contrast", "severe")]
+    blur, noise = Finding("blur", "severe"), Finding("low-dose noise", "severe")
     rng = np.random.default_rng(0)
-    step = degrade(degrade(image, "ct", both[:1], rng), "ct", both[1:], rng)
-    assert np.array_equal(degrade(image, "ct", both, np.random.default_rng(0)), step)
+    step = degrade(degrade(image, "ct", [blur], rng)[0], "ct", [noise], rng)[0]
+    for order in ([blur, noise], [noise, blur]):
+        both, found = degrade(image, "ct", order, np.random.default_rng(0))
+        assert np.array_equal(both, step)
+        assert found == (blur, noise)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [
+        ((0, 12), (0, 12), "in the upper left"),
+        ((20, 28), (20, 28), "in the centre"),
+        ((36, 48), (20, 28), "at the bottom"),
+        ((0, 48), (0, 20), "in the left half"),
+        ((28, 48), (0, 48), "in the lower half"),
+        ((0, 48), (0, 48), "throughout the image"),
+    ],
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_fault_lies_where_the_image_changed(rows, columns, expected, colour):
+    before = scene(colour=colour)
+    after = before.copy()
+    after[slice(*rows), slice(*columns)] += 0.3
+    assert place_of(before, after) == expected
+    assert expected in PLACES
 
 
 def test_faults_are_drawn_with_their_shares_and_foreign_names_are_ignored():
     shares = {"aliasing": 0.5, "blur": 0.1, "pen-ink": 0.9}
     rng = np.random.default_rng(0)
-    drawn = [draw_findings("mri", shares, rng) for _ in range(2000)]
+    drawn = [draw_findings("mri", shares, 0.0, rng) for _ in range(2000)]
     seen = [found[0].label if found else "" for found in drawn]
     # Four standard errors of a share of 0.5 in 2,000 draws are 0.045.
     assert seen.count(DEGRADATIONS["aliasing"].label) / 2000 == pytest.approx(0.5, abs=0.045)
@@ -85,6 +112,24 @@ def test_faults_are_drawn_with_their_shares_and_foreign_names_are_ignored():
     assert set(seen) == {"", "aliasing", "blur"}
     severe = [found[0].severity == "severe" for found in drawn if found]
     assert np.mean(severe) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_second_fault_is_as_frequent_as_declared_and_unlike_the_first():
+    shares = {"aliasing": 0.3, "blur": 0.3, "low-resolution": 0.3}
+    rng = np.random.default_rng(0)
+    drawn = [draw_findings("mri", shares, 0.25, rng) for _ in range(2000)]
+    faulty = [found for found in drawn if found]
+    assert np.mean([len(found) == 2 for found in faulty]) == pytest.approx(0.25, abs=0.05)
+    for found in faulty:
+        labels = [finding.label for finding in found]
+        assert set(labels[1:]) <= set(unlike("mri", labels[:1]))
+
+
+def test_too_much_and_too_little_do_not_stand_together():
+    for one, other in OPPOSITES:
+        modality = DEGRADATIONS[one].modalities[0]
+        assert other not in companions(modality, [one])
+        assert one not in companions(modality, [other])
 
 
 @pytest.mark.parametrize("colour", [False, True])

@@ -10,15 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medq_engine.descriptions import denies, describe, findings_in, verdict_in
 from medq_engine.errors import MedqError
-from medq_engine.language import (
-    NO_DEGRADATION,
-    denies,
-    describe,
-    parse_findings,
-    parse_verdict,
-    verdict_of,
-)
+from medq_engine.language import NO_DEGRADATION, verdict_of, worst
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "task_id": str,
@@ -148,7 +142,7 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
     text = str(row["description"])
     if not text:
         return None
-    findings, verdict = parse_findings(text, task["modality"]), parse_verdict(text)
+    findings, verdict = findings_in(text, task["modality"]), verdict_in(text)
     if verdict is None or not (findings or denies(text)):
         return (
             "the description names no verdict, or neither a finding nor its absence; "
@@ -164,12 +158,8 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
         return f"answer {given!r} about {task['attribute']!r} contradicts the description"
     if kind == "what" and (given not in seen if seen else given != NO_DEGRADATION):
         return f"answer {given!r} contradicts the description"
-    if kind == "how" and (given.lower() not in {f.severity for f in findings} or not findings):
-        return (
-            None
-            if given == "None" and not findings
-            else (f"severity {given!r} contradicts the description")
-        )
+    if kind == "how" and given != worst(findings).capitalize():
+        return f"severity {given!r} contradicts the description"
     return None
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from medq_engine.language import Finding, answer, describe, labels, parse_findings, question
+from medq_engine.descriptions import describe
+from medq_engine.language import Finding, answer, labels, question
 from medq_engine.simulation import seeded
 from medq_engine.vocabulary import QUESTION_TYPES, Modality, QuestionType
 
@@ -94,9 +95,9 @@ def baselines(
         given = draft_answer(
             image_id, item["question"], item["options"], item["answer"], draft_accuracy[kind], seed
         )
-        truth = parse_findings(item["reference"], item["modality"])
+        truth = [Finding(**finding) for finding in item["findings"]]
         seen = expert_reading(image_id, item["modality"], truth, expert_accuracy, seed)
-        read = answer(kind, seen, item["attribute"])
+        read = answer(kind, seen, item["attribute"], item["options"])
         rows.append((kind, given == item["answer"], read == item["answer"]))
     table = pl.DataFrame(rows, schema=["question_type", "draft", "expert"], orient="row")
     return {

@@ -107,6 +107,7 @@ class Pool:
     phantom_share: Share
     common_share: Share
     rare_share: Share
+    compound_share: Share
 
     def __post_init__(self) -> None:
         if self.common_share + self.rare_share > 1:

@@ -12,8 +12,9 @@ import polars as pl
 from sklearn.metrics import roc_auc_score
 
 from medq_engine import mllm as llm
+from medq_engine.descriptions import DESCRIBE, FIRST, SECOND
 from medq_engine.judge import AXES, judge
-from medq_engine.language import DESCRIBE
+from medq_engine.language import Finding, quality_question
 from medq_engine.simulation import from_png, seeded
 from medq_engine.tables import PREDICTION, table
 
@@ -82,11 +83,41 @@ def predict(
         shown = [images[position[item["image_ids"][0]]] for item in opened]
         texts = llm.generate(mllm, shown, DESCRIBE, max_new_tokens, images_per_batch)
         for item, (text, nll) in zip(opened, texts, strict=True):
-            scores = judge(text, item["reference"], item["modality"])
+            true = [Finding(**finding) for finding in item["findings"]]
+            scores = judge(text, true, item["verdict"], item["modality"])
             rows[item["item_id"]] = {"text": text, "nll": nll, **vars(scores)}
+
+    pairs = items.filter(pl.col("task") == "comparison").to_dicts()
+    queries = [
+        llm.Query(position[image_id], *quality_question(item["modality"]))
+        for item in pairs
+        for image_id in item["image_ids"]
+    ]
+    levels = llm.score(mllm, images, queries, images_per_batch)
+    for item, first, second in zip(pairs, levels[::2], levels[1::2], strict=True):
+        better = first_is_better(first.probabilities, second.probabilities)
+        chosen = FIRST if better >= 0.5 else SECOND
+        rows[item["item_id"]] = {
+            "answer": chosen,
+            "correct": chosen == item["answer"],
+            "probabilities": [better, 1 - better],
+            "probability_of_truth": better if item["answer"] == FIRST else 1 - better,
+        }
     return table(
         ({"item_id": item_id, **rows[item_id]} for item_id in items["item_id"]), PREDICTION
     )
+
+
+def first_is_better(first: np.ndarray, second: np.ndarray) -> float:
+    """Probability that the first of two images has the better quality; a tie counts half.
+
+    A model that takes one image at a time compares two by what it says about each.
+
+    Args:
+        first, second: Probabilities of Good, Usable and Reject, shape (3,).
+    """
+    joint = np.outer(first, second)
+    return float(np.triu(joint, 1).sum() + np.trace(joint) / 2)
 
 
 def calibration(correct: np.ndarray, probabilities: list[list[float]]) -> dict[str, float | None]:
@@ -130,6 +161,7 @@ def summary(items: pl.DataFrame, predictions: pl.DataFrame) -> dict[str, object]
         for column in SLICES
     }
     axes = {axis: float(opened[axis].mean()) for axis in AXES} if len(opened) else {}
+    pairs = joined.filter(pl.col("task") == "comparison")
     return {
         "items": len(closed),
         "accuracy": float(closed["correct"].mean()),
@@ -139,4 +171,11 @@ def summary(items: pl.DataFrame, predictions: pl.DataFrame) -> dict[str, object]
             closed["correct"].to_numpy().astype(float), closed["probabilities"].to_list()
         ),
         "description": axes | ({"overall": sum(axes.values())} if axes else {}),
+        "comparison": {
+            str(kind): {"items": items, "accuracy": accuracy}
+            for kind, items, accuracy in pairs.group_by("question_type")
+            .agg(pl.len(), pl.col("correct").mean())
+            .sort("question_type")
+            .iter_rows()
+        },
     }

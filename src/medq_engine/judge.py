@@ -4,9 +4,11 @@ Each axis is 0, 1 or 2 (arXiv 2510.01691); text that states nothing scores nothi
 dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medq_engine.language import denies, parse_findings, parse_verdict, verdict_of
+from medq_engine.descriptions import denies, findings_in, verdict_in
+from medq_engine.language import Finding, verdict_of
 from medq_engine.vocabulary import VERDICTS, Modality, Verdict
 
 AXES = ("completeness", "preciseness", "consistency", "quality")
@@ -27,8 +29,8 @@ def _distance(a: Verdict | None, b: Verdict) -> int:
     return 0 if a is None else 2 - abs(VERDICTS.index(a) - VERDICTS.index(b))
 
 
-def judge(text: str, reference: str, modality: Modality) -> Judgement:
-    """Score a description against its reference.
+def judge(text: str, true: Sequence[Finding], verdict: Verdict, modality: Modality) -> Judgement:
+    """Score a description against the reference's findings (`true`) and verdict.
 
     - completeness: 2 if every reference finding is named with its severity, 1 if a part is (some
       findings, or the right fault at the wrong severity), 0 if none; a fine image is complete when
@@ -39,7 +41,7 @@ def judge(text: str, reference: str, modality: Modality) -> Judgement:
     else.
     - quality: 2 if the verdict is the reference's, 1 one level off, 0 else.
     """
-    said, true = parse_findings(text, modality), parse_findings(reference, modality)
+    said = findings_in(text, modality)
     denied = denies(text)
     severities = {finding.label: finding.severity for finding in true}
     hits = [severities[f.label] == f.severity for f in said if f.label in severities]
@@ -53,7 +55,7 @@ def judge(text: str, reference: str, modality: Modality) -> Judgement:
         preciseness = 0
     else:
         preciseness = 2 if all(hits) else 1
-    verdict = parse_verdict(text)
-    consistency = _distance(verdict, verdict_of(said)) if said or denied else 0
-    quality = _distance(verdict, parse_verdict(reference))
+    given = verdict_in(text)
+    consistency = _distance(given, verdict_of(said)) if said or denied else 0
+    quality = _distance(given, verdict)
     return Judgement(completeness, preciseness, consistency, quality)

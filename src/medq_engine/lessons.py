@@ -6,15 +6,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from medq_engine.language import (
-    NO_DEGRADATION,
-    Turn,
-    labels,
-    parse_findings,
-    pick_options,
-    question,
-    turns,
-)
+from medq_engine.descriptions import findings_in, turns
+from medq_engine.language import NO_DEGRADATION, Finding, Turn, labels, pick_options, question
 from medq_engine.simulation import augment, from_png, seeded
 from medq_engine.tables import Pool
 from medq_engine.training import Sample
@@ -28,13 +21,14 @@ def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Tur
     """
     modality, given = label["modality"], label["answer"]
     if label["description"]:
-        findings = parse_findings(label["description"], modality)
-        return turns(modality, findings, rng)
+        return turns(modality, findings_in(label["description"], modality), rng)
     if label["question_type"] == "what":
         text, _ = question("what", modality)
-        own = Turn(text, pick_options(modality, given, rng), given)
-        asked = str(rng.choice(labels(modality))) if given == NO_DEGRADATION else given
-        answer = "No" if given == NO_DEGRADATION else "Yes"
+        # The options need only know which fault it is: its severity is not asked.
+        seen = () if given == NO_DEGRADATION else (Finding(given, "mild"),)
+        own = Turn(text, pick_options(modality, seen, rng), given)
+        asked = str(rng.choice(labels(modality))) if not seen else given
+        answer = "Yes" if seen else "No"
         return own, Turn(*question("yes-no", modality, asked), answer)
     return (Turn(*question(label["question_type"], modality, label["attribute"]), given),)
 

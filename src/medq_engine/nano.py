@@ -29,7 +29,8 @@ from transformers import (
 
 from medq_engine import phantoms
 from medq_engine.degradations import DEGRADATIONS
-from medq_engine.language import DESCRIBE, Finding, labels, prompt, turns
+from medq_engine.descriptions import DESCRIBE, turns
+from medq_engine.language import Finding, labels, prompt
 from medq_engine.mllm import Mllm
 from medq_engine.parallel import map_indices
 from medq_engine.simulation import augment, degrade, draw_findings, from_png, seeded, to_png
@@ -62,9 +63,10 @@ def phantom_at(index: int, size: int, taught: tuple[str, ...], seed: str) -> Pha
     modality = MODALITIES[index % len(MODALITIES)]
     rng = seeded("nano", seed, index)
     here = [name for name in taught if modality in DEGRADATIONS[name].modalities]
-    findings = draw_findings(modality, {name: 0.75 / len(here) for name in here}, rng)
+    findings = draw_findings(modality, {name: 0.75 / len(here) for name in here}, 0.0, rng)
     scene = augment(phantoms.draw(modality, size, rng), modality, rng)
-    return Phantom(to_png(degrade(scene, modality, findings, rng)), modality, findings)
+    image, findings = degrade(scene, modality, findings, rng)
+    return Phantom(to_png(image), modality, findings)
 
 
 def draw_phantoms(count: int, size: int, taught: Sequence[str], seed: str) -> list[Phantom]:
@@ -92,7 +94,7 @@ def processor(size: int) -> Idefics3Processor:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=768,
+        vocab_size=1024,
         min_frequency=2,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),

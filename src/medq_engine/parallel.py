@@ -11,14 +11,26 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def one_thread() -> None:
-    """Keep numerical libraries from starting a thread per core in every process."""
+_make: Callable[[int], object]
+
+
+def start(make: Callable[[int], object]) -> None:
+    """Begin a process: hand it its work once, and keep numerical libraries to one thread."""
+    global _make
+    _make = make
     threadpool_limits(limits=1)
+
+
+def call(index: int) -> object:
+    """The process's work on one index."""
+    return _make(index)
 
 
 def map_indices(make: Callable[[int], T], count: int, description: str) -> list[T]:
     """`make(0) ... make(count - 1)` in order, with a progress bar; `make` must be picklable."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ProcessPoolExecutor(cores, initializer=one_thread) as pool:
-        drawn = pool.map(make, range(count), chunksize=64)
+    with ProcessPoolExecutor(cores, initializer=start, initargs=(make,)) as pool:
+        # Small enough that no core waits long for the last, large enough to be worth a message.
+        chunk = min(32, max(1, count // (16 * cores)))
+        drawn = pool.map(call, range(count), chunksize=chunk)
         return list(tqdm(drawn, total=count, desc=description, mininterval=10))

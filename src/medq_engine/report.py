@@ -20,7 +20,15 @@ from medq_engine.sheets import by_mass
 from medq_engine.statistics import Difference
 from medq_engine.vocabulary import MODALITIES
 
-METRICS = ("evaluate", "cluster", "retrieve", "route", "annotate_import", "finetune")
+METRICS = (
+    "benchmark",
+    "evaluate",
+    "cluster",
+    "retrieve",
+    "route",
+    "annotate_import",
+    "finetune",
+)
 EXAMPLES = 6
 
 
@@ -70,9 +78,10 @@ def render(context: Mapping[str, object]) -> str:
     """The report of a round as HTML; the same context gives the same text.
 
     Args:
-        context: `round`, `tag`, `params`, `incumbent`, `evaluate`, `cluster`, `retrieve`, `route`,
-            `annotate_import`, `finetune`, `gate` (the stages' metrics), `baselines`
-            (`baselines_of`), `prototypes` (schema PROTOTYPE), `figures` (PNG by name), `examples`.
+        context: `round`, `tag`, `params`, `incumbent`, `benchmark`, `evaluate`, `cluster`,
+            `retrieve`, `route`, `annotate_import`, `finetune`, `gate` (the stages' metrics),
+            `baselines` (`baselines_of`), `prototypes` (schema PROTOTYPE), `figures` (PNG by name),
+            `examples`.
 
     Raises:
         jinja2.UndefinedError: The template needs a value that the context does not have.

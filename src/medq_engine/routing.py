@@ -21,7 +21,7 @@ import polars as pl
 
 from medq_engine.config import RouteParams
 from medq_engine.errors import MedqError
-from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, question
+from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, Finding, answer, question
 from medq_engine.mllm import Scored
 from medq_engine.vocabulary import DEFERRED, Route
 
@@ -56,13 +56,13 @@ def fault_errors(asked: pl.DataFrame) -> dict[tuple[str, str], float]:
     """The incumbent's error rate on dev, for every modality and fault that its images show.
 
     Args:
-        asked: Perception items (schema ITEM) with their predictions (schema PREDICTION). What an
-            image shows is the right answer to its what-question.
+        asked: Perception items (schema ITEM) with their predictions (schema PREDICTION).
     """
-    here = asked.with_columns(image_id=pl.col("image_ids").list.first())
-    shown = here.filter(pl.col("question_type") == "what").select("image_id", fault="answer")
+    faults = [
+        answer("what", [Finding(**finding) for finding in shown]) for shown in asked["findings"]
+    ]
     rates = (
-        here.join(shown, on="image_id")
+        asked.with_columns(fault=pl.Series(faults, dtype=pl.String))
         .group_by("modality", "fault")
         .agg(pl.col("error_rate").mean())
     )

@@ -7,13 +7,23 @@ oracle), and whoever receives only the record cannot see it.
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from medq_engine.degradations import DEGRADATIONS, for_modality
-from medq_engine.language import Finding
+from medq_engine.degradations import DEGRADATIONS, STRENGTHS, for_modality
+from medq_engine.language import Finding, unlike
 from medq_engine.vocabulary import Modality
+
+NAMES = {degradation.label: degradation.name for degradation in DEGRADATIONS.values()}
+# No image has too much and too little of one thing.
+OPPOSITES = (("over-exposure", "under-exposure"), ("over-staining", "under-staining"))
+NINTHS = (
+    ("in the upper left", "at the top", "in the upper right"),
+    ("on the left", "in the centre", "on the right"),
+    ("in the lower left", "at the bottom", "in the lower right"),
+)
 
 
 def seeded(*parts: object) -> np.random.Generator:
@@ -40,30 +50,79 @@ def augment(scene: np.ndarray, modality: Modality, rng: np.random.Generator) -> 
 
 def degrade(
     image: np.ndarray, modality: Modality, findings: Sequence[Finding], rng: np.random.Generator
-) -> np.ndarray:
-    """Apply findings in order to a float32 image in [0, 1]; no finding returns it unchanged."""
+) -> tuple[np.ndarray, tuple[Finding, ...]]:
+    """Apply findings one after another to a float32 image in [0, 1]: optics first, noise last.
+
+    Returns:
+        The image, and the findings in that order, each with the place where it changed the image.
+    """
     by_label = {degradation.label: degradation for degradation in for_modality(modality)}
-    for finding in findings:
-        image = by_label[finding.label].apply(image, finding.severity, rng)
-    return image
+    located = []
+    for finding in sorted(findings, key=lambda found: by_label[found.label].aspect == "noise"):
+        degradation = by_label[finding.label]
+        strength = STRENGTHS[degradation.name][modality][finding.severity]
+        degraded = degradation.simulate(image, strength, rng)
+        located.append(replace(finding, place=place_of(image, degraded)))
+        image = degraded
+    return image, tuple(located)
+
+
+def place_of(before: np.ndarray, after: np.ndarray) -> str:
+    """Where an image changed, as a phrase: a ninth of it with half of the change, a half, or all.
+
+    Args:
+        before, after: (H, W) or (H, W, 3), of the same shape.
+    """
+    change = np.abs(after - before).reshape(*before.shape[:2], -1).sum(2)
+    rows, columns = (np.linspace(0, length, 4).round().astype(int) for length in change.shape)
+    ninths = np.add.reduceat(np.add.reduceat(change, rows[:3], 0), columns[:3], 1)
+    ninths /= max(float(ninths.sum()), 1e-12)
+    row, column = np.unravel_index(ninths.argmax(), ninths.shape)
+    if ninths[row, column] > 0.5:
+        return NINTHS[row][column]
+    halves = {
+        "in the upper half": ninths[0].sum() + ninths[1].sum() / 2,
+        "in the lower half": ninths[2].sum() + ninths[1].sum() / 2,
+        "in the left half": ninths[:, 0].sum() + ninths[:, 1].sum() / 2,
+        "in the right half": ninths[:, 2].sum() + ninths[:, 1].sum() / 2,
+    }
+    half = max(halves, key=halves.__getitem__)
+    return half if halves[half] > 0.75 else "throughout the image"
 
 
 def draw_findings(
-    modality: Modality, shares: Mapping[str, float], rng: np.random.Generator
+    modality: Modality,
+    shares: Mapping[str, float],
+    compound: float,
+    rng: np.random.Generator,
 ) -> tuple[Finding, ...]:
-    """At most one fault: fault `name` with probability `shares[name]`, mild or severe evenly.
+    """At most one fault, and sometimes a second; mild or severe evenly.
 
     Args:
+        modality: Where the faults must occur.
         shares: Probability of each degradation (by name); the rest of the mass is a fine image.
             Names that do not occur in the modality are ignored.
+        compound: Probability that a faulty image has a second fault, of those that are in `shares`
+            and look unlike the first, all equally likely.
+        rng: Source of the draw.
     """
     names = [d.name for d in for_modality(modality) if shares.get(d.name, 0) > 0]
     probabilities = [shares[name] for name in names]
-    drawn = rng.choice([*names, ""], p=[*probabilities, 1 - sum(probabilities)])
+    drawn = str(rng.choice([*names, ""], p=[*probabilities, 1 - sum(probabilities)]))
     if not drawn:
         return ()
-    severity = "mild" if rng.random() < 0.5 else "severe"
-    return (Finding(DEGRADATIONS[str(drawn)].label, severity),)
+    first = DEGRADATIONS[drawn].label
+    faults = [first]
+    beside = [label for label in companions(modality, [first]) if NAMES[label] in names]
+    if rng.random() < compound and beside:
+        faults.append(str(rng.choice(beside)))
+    return tuple(Finding(label, "mild" if rng.random() < 0.5 else "severe") for label in faults)
+
+
+def companions(modality: Modality, present: Sequence[str]) -> tuple[str, ...]:
+    """Labels of the faults that can stand beside those `present`: unlike them, and no opposite."""
+    ruled_out = {other for pair in OPPOSITES if set(pair) & set(present) for other in pair}
+    return tuple(label for label in unlike(modality, present) if label not in ruled_out)
 
 
 def to_png(image: np.ndarray) -> bytes:

@@ -37,6 +37,8 @@ class Scene:
     scene_id: str
     image: FloatImage
     modality: Modality
+    anatomy: str
+    shows: tuple[str, ...]
     subject_id: str
     source: str
     origin: Origin
@@ -60,6 +62,8 @@ def cut(source: Source, raw: bytes, size: int) -> list[Scene]:
             scene_id=f"{source.id}/{view}{index:03d}",
             image=to_square(image, size),
             modality=source.modality,
+            anatomy=source.anatomy,
+            shows=source.shows,
             subject_id=source.subject,
             source=source.id,
             origin=source.origin,

@@ -44,7 +44,9 @@ class Source:
 
     `planes` maps a plane to (start, stop, step) over slice indices in RAS+ order; `windows` maps a
     window's name to (low, high) in HU; `boxes` are (left, top, right, bottom) and `tile` is a side,
-    both in source pixels. `subject` is the patient, slide or eye: it lives in one split only.
+    both in source pixels. `anatomy` is what descriptions call it ("brain"), empty where nobody
+    says; `shows` are labels of faults that the image has by itself, so that nobody asks about them.
+    `subject` is the patient, slide or eye: it lives in one split only.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Source:
     windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     boxes: tuple[tuple[int, int, int, int], ...] = ()
     tile: int | None = None
+    anatomy: str = ""
+    shows: tuple[str, ...] = ()
     build_isolation: bool = True
 
 
@@ -171,6 +175,7 @@ def _source(table: dict[str, Any], where: str) -> Source:
     for key in ("planes", "windows"):
         frozen[key] = {name: tuple(values) for name, values in table.get(key, {}).items()}
     frozen["boxes"] = tuple(tuple(box) for box in table.get("boxes", ()))
+    frozen["shows"] = tuple(table.get("shows", ()))
     return Source(**frozen)
 
 

@@ -20,7 +20,7 @@ from medq_engine.errors import MedqError
 
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
 TURN = pl.Struct({"question": pl.String, "options": pl.List(pl.String), "answer": pl.String})
-FINDING = pl.Struct({"label": pl.String, "severity": pl.String})
+FINDING = pl.Struct({"label": pl.String, "severity": pl.String, "place": pl.String})
 
 RECORD = {
     "image_id": pl.String,
@@ -33,7 +33,13 @@ RECORD = {
     "width": pl.Int32,
     "height": pl.Int32,
 }
-SCENE = {"scene_id": pl.String, "split": pl.String, **RECORD}
+SCENE = {
+    "scene_id": pl.String,
+    "split": pl.String,
+    "anatomy": pl.String,
+    "shows": pl.List(pl.String),
+    **RECORD,
+}
 TRUTH = {"image_id": pl.String, "modality": pl.String, "findings": pl.List(FINDING)}
 ITEM = {
     "item_id": pl.String,
@@ -47,6 +53,7 @@ ITEM = {
     "attribute": pl.String,
     "severity": pl.String,
     "scope": pl.String,
+    "findings": pl.List(FINDING),
     "reference": pl.String,
     "verdict": pl.String,
     "subject_id": pl.String,
