@@ -65,7 +65,8 @@ RESPONSIBLE_AI: dict[str, object] = {
     "rai:dataPreprocessingProtocol": [
         "Scenes are windowed, cut, resampled to a square and stored as 8-bit PNG.",
         "Every degradation is simulated: a seeded model of a physical cause is applied to a scene "
-        "that shows no obvious fault of its own. Some images are left as they are.",
+        "without an obvious fault; where a scene has one of its own, no question is about it. Some "
+        "images are left as they are.",
     ],
     "rai:dataAnnotationProtocol": [
         "No person annotated an item. Findings are those that were simulated; answers, reference "

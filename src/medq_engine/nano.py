@@ -6,7 +6,7 @@ faults: on the others, and on real images, it is honestly wrong, and that is wha
 to mend.
 
 Training has two steps: the vision tower first learns to tell the taught faults apart as a plain
-classifier, which is several times faster than through words, then the whole model learns to answer.
+classifier, which is several times faster than through words, then the rest learns to answer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -218,9 +218,15 @@ def lessons(teaching: Sequence[Phantom], seed: int) -> list[Sample]:
 def teach(
     mllm: Mllm, teaching: Sequence[Phantom], vision: Schedule, words: Schedule, work: Path
 ) -> None:
-    """Train a fresh nano model in place: vision tower first, then everything through language."""
+    """Train a fresh nano model in place: vision tower first, then the rest through language.
+
+    The tower is frozen meanwhile: the loss through words is too noisy to keep what it has learnt.
+    """
     pretrain_vision(mllm, teaching, vision)
+    tower = mllm.model.model.vision_model
+    tower.requires_grad_(False)
     train(mllm, lessons(teaching, words.seed), words, work / "base.pt", checkpoint_every=200)
+    tower.requires_grad_(True)
 
 
 def save(mllm: Mllm, folder: Path) -> None:

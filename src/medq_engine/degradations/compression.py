@@ -52,6 +52,6 @@ DEGRADATION = Degradation(
     source="Wallace, Communications of the ACM 34, 1991",
     simulate=compression,
     measure="ms-ssim",
-    mild=(0.04, 0.07),
-    severe=(0.12, 0.2),
+    mild=(0.06, 0.1),
+    severe=(0.18, 0.3),
 )

@@ -40,6 +40,6 @@ DEGRADATION = Degradation(
     source="Healey and Kondepudy, IEEE TPAMI 16, 1994",
     simulate=gaussian_noise,
     measure="ms-ssim",
-    mild=(0.04, 0.08),
-    severe=(0.14, 0.22),
+    mild=(0.07, 0.12),
+    severe=(0.2, 0.34),
 )

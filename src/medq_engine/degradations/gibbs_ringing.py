@@ -53,6 +53,6 @@ DEGRADATION = Degradation(
     source="Czervionke et al., American Journal of Roentgenology 151, 1988",
     simulate=gibbs_ringing,
     measure="ms-ssim",
-    mild=(0.012, 0.022),
-    severe=(0.055, 0.095),
+    mild=(0.022, 0.038),
+    severe=(0.062, 0.1),
 )

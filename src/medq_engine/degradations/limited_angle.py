@@ -50,6 +50,6 @@ DEGRADATION = Degradation(
     source="Frikel and Quinto, Inverse Problems 29, 2013",
     simulate=limited_angle,
     measure="ms-ssim",
-    mild=(0.05, 0.09),
-    severe=(0.16, 0.26),
+    mild=(0.07, 0.12),
+    severe=(0.2, 0.34),
 )

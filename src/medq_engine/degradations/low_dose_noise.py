@@ -45,6 +45,6 @@ DEGRADATION = Degradation(
     source="Buzug, Computed Tomography, 2008, chapter 9",
     simulate=low_dose_noise,
     measure="ms-ssim",
-    mild=(0.03, 0.06),
-    severe=(0.14, 0.24),
+    mild=(0.06, 0.11),
+    severe=(0.18, 0.29),
 )

@@ -50,6 +50,6 @@ DEGRADATION = Degradation(
     source="Ali et al., Scientific Reports 10, 2020",
     simulate=motion_blur,
     measure="ms-ssim",
-    mild=(0.025, 0.05),
-    severe=(0.12, 0.20),
+    mild=(0.04, 0.07),
+    severe=(0.14, 0.24),
 )

@@ -51,6 +51,6 @@ DEGRADATION = Degradation(
     source="Kak and Slaney, Principles of Computerized Tomographic Imaging, 1988, chapter 5",
     simulate=sparse_view,
     measure="ms-ssim",
-    mild=(0.04, 0.075),
-    severe=(0.17, 0.30),
+    mild=(0.07, 0.12),
+    severe=(0.22, 0.38),
 )
