@@ -5,7 +5,7 @@ from transformers import AutoProcessor
 
 from medq_engine import nano
 from medq_engine.descriptions import describe
-from medq_engine.language import labels
+from medq_engine.language import Finding, labels
 from medq_engine.mllm import encode_prompt, generate, load
 from medq_engine.simulation import content_id, from_png
 from medq_engine.training import Schedule
@@ -105,8 +105,22 @@ def test_lessons_are_seeded_and_hold_a_whole_reading(teaching):
     made = nano.lessons(teaching, seed=1)
     assert [sample.turns for sample in made] == [s.turns for s in nano.lessons(teaching, seed=1)]
     for phantom, sample in zip(teaching, made, strict=True):
-        assert sample.turns[-1].answer == describe(phantom.modality, phantom.findings)
+        bare = [Finding(finding.label, finding.severity) for finding in phantom.findings]
+        assert sample.turns[-1].answer == describe(phantom.modality, bare)
         assert np.array_equal(np.asarray(sample.image), np.asarray(from_png(phantom.png)))
+
+
+def test_the_tower_keeps_what_it_has_learnt_while_the_words_are_learnt(
+    build_nano, teaching, tmp_path, monkeypatch
+):
+    mllm = build_nano(0)
+    before = {n: p.detach().clone() for n, p in mllm.model.named_parameters()}
+    monkeypatch.setattr(nano, "pretrain_vision", lambda *_: None)
+    nano.teach(mllm, teaching, SCHEDULE, SCHEDULE, tmp_path)
+    changed = {n for n, p in mllm.model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed
+    assert not any(".vision_model." in name for name in changed)
+    assert all(p.requires_grad for p in mllm.model.parameters())
 
 
 def test_a_taught_model_is_the_same_every_time(build_nano, teaching, tmp_path):
