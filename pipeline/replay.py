@@ -1,6 +1,6 @@
 """replay: a sample of what the base was taught with, mixed into fine-tuning against forgetting."""
 
-from medq_engine import language, nano, tables
+from medq_engine import descriptions, nano, tables
 from medq_engine.simulation import content_id, seeded
 from pipeline import paths, stage
 
@@ -16,7 +16,7 @@ def main() -> None:
     rows = []
     for phantom in drawn:
         image_id = content_id(phantom.png)
-        lesson = language.turns(phantom.modality, phantom.findings, seeded("replay", image_id))
+        lesson = descriptions.turns(phantom.modality, phantom.findings, seeded("replay", image_id))
         turns = [{**vars(turn), "options": list(turn.options)} for turn in lesson]
         image = {"bytes": phantom.png, "path": f"{image_id}.png"}
         rows.append(

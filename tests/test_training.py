@@ -6,7 +6,8 @@ import torch
 
 from medq_engine import training
 from medq_engine.adapter import attach
-from medq_engine.language import Finding, Turn, turns
+from medq_engine.descriptions import turns
+from medq_engine.language import Finding, Turn
 from medq_engine.training import Sample, Schedule, batch_at, encode, loss_of, train
 
 SCHEDULE = Schedule(steps=6, batch=2, turns=2, learning_rate=1e-3, weight_decay=0.01, seed=1)
