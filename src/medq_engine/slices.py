@@ -22,6 +22,8 @@ MIN_BODY = 0.08
 """Share of a slice that must be body; the ends of a volume have less."""
 MIN_TISSUE = 0.75
 """Share of a histology tile that must be stained."""
+GLASS = 0.82
+"""A pixel with some channel below it is stained: glass is white in all three."""
 BODY_HU = -300.0
 """Between air or lung and soft tissue."""
 MARGIN = 0.04
@@ -201,7 +203,7 @@ def _colour_views(source: Source, pixels: FloatImage) -> Iterator[View]:
     tiles = [tile for area in areas for tile in _grid(area, source.tile)]
     # Numbered before the empty ones are dropped, so a change of MIN_TISSUE renames nothing.
     for index, tile in enumerate(tiles):
-        if _stained(tile) >= MIN_TISSUE:
+        if stained(tile) >= MIN_TISSUE:
             yield "tile", index, tile
 
 
@@ -217,6 +219,6 @@ def _grid(image: FloatImage, side: int) -> Iterator[FloatImage]:
             yield image[top : top + side, left : left + side]
 
 
-def _stained(tile: FloatImage) -> float:
-    """Share of pixels that a stain darkens in some channel: glass is white in all three."""
-    return float((tile.min(axis=-1) < 0.82).mean())
+def stained(tile: FloatImage) -> float:
+    """Share of the pixels of (H, W, 3) in [0, 1] that a stain darkens in some channel."""
+    return float((tile.min(axis=-1) < GLASS).mean())

@@ -1,6 +1,5 @@
 import io
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,16 +12,10 @@ from tests.medqbench.miniature_medqbench import (
     NASTY,
     PICTURES,
     encoded,
-    make_benchmark,
     picture,
     record_row,
     write_benchmark,
 )
-
-
-@pytest.fixture
-def benchmark(tmp_path, item_row) -> Path:
-    return make_benchmark(tmp_path / "benchmark", item_row)
 
 
 def test_pandas_reads_an_export_as_vlmevalkit_does(benchmark, tmp_path):

@@ -28,11 +28,6 @@ from tests.medqbench.miniature_medqbench import (
 
 
 @pytest.fixture
-def benchmark(tmp_path, item_row) -> Path:
-    return make_benchmark(tmp_path / "benchmark", item_row)
-
-
-@pytest.fixture
 def exported(tmp_path, item_row) -> Path:
     export_folder(make_benchmark(tmp_path / "benchmark", item_row), tmp_path / "tsv")
     return tmp_path / "tsv"

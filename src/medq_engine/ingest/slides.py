@@ -13,17 +13,10 @@ import tifffile
 
 from medq_engine.ingest.clinical_readers import TIFF, UnusableError, require_whole
 from medq_engine.readers import FloatImage
-from medq_engine.slices import MIN_TISSUE
+from medq_engine.slices import MIN_TISSUE, stained
 
-GLASS = 0.82
-"""A pixel with some channel below it is stained: glass is white in all three."""
 OVERVIEW = 16_000_000
 """Pixels of the largest level that is read whole, to find the tissue."""
-
-
-def stained(image: FloatImage) -> float:
-    """Share of the pixels of (H, W, 3) in [0, 1] that a stain darkens in some channel."""
-    return float((image.min(axis=-1) < GLASS).mean())
 
 
 def shuffled(count: int) -> list[int]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from medq_engine.ingest.clinical_readers import Frame, Stack, UnusableError, open_stack
-from medq_engine.ingest.slides import is_slide, shuffled, stained, tissue_tiles
+from medq_engine.ingest.slides import is_slide, shuffled, tissue_tiles
 from medq_engine.readers import FloatImage
-from medq_engine.slices import BODY_HU, MARGIN, MIN_BODY, MIN_TISSUE, to_square, window
+from medq_engine.slices import BODY_HU, MARGIN, MIN_BODY, MIN_TISSUE, stained, to_square, window
 from medq_engine.vocabulary import Modality
 
 CT_WINDOWS = {"soft": (-160.0, 240.0), "lung": (-1350.0, 150.0)}
