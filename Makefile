@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup round rounds encoder-study calibration bench-degradations test lint mlflow lock clean
+.PHONY: help setup round rounds encoder-study calibration bench-degradations bench-inference bench-finetune test lint mlflow lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -47,6 +47,14 @@ calibration: $(READY) ## the strength of mild and severe, for every degradation;
 bench-degradations: $(READY) ## how fast faults are simulated and a pool is drawn
 	dvc repro data/dvc.yaml:images
 	python -m pipeline.speed
+
+bench-inference: $(READY) ## closed questions: the usual loop against ours, and memory
+	dvc repro data/dvc.yaml:benchmark models/dvc.yaml:base
+	python -m pipeline.bench_inference
+
+bench-finetune: $(READY) ## fine-tuning: one turn a sample against several turns an image
+	dvc repro models/dvc.yaml:replay
+	python -m pipeline.bench_finetune
 
 test: $(READY) ## the tests
 	@python -m pytest && echo "Tests passed. Next: make round"

@@ -12,7 +12,7 @@ def main() -> None:
     reviewed = annotations.read_annotations(answers, batch, tables.fingerprint(queue.read_bytes()))
     tasks = tables.read(paths.TASKS, tables.TASK)
     history = tables.read(paths.HISTORY, tables.LABEL)
-    images = tables.Pool(paths.POOL)
+    images = tables.Images(paths.POOL)
 
     found = labelling.accept(tasks, reviewed, history, images, params.annotate_import)
     tables.write(found.labels, paths.LABELS, tables.LABEL)

@@ -13,8 +13,9 @@ def main() -> None:
     training.deterministic(params.base.seed, params.model.threads)
     mllm = nano.build(size, params.base.hidden, params.base.vision_layers, params.base.text_layers)
     decay, seed = params.base.weight_decay, params.base.seed
-    vision = training.Schedule(turns=1, weight_decay=decay, seed=seed, **vars(params.base.vision))
-    words = training.Schedule(weight_decay=decay, seed=seed, **vars(params.base.words))
+    same = {"weight_decay": decay, "seed": seed, "images_per_pass": params.base.words.batch}
+    vision = training.Schedule(turns=1, **same, **vars(params.base.vision))
+    words = training.Schedule(**same, **vars(params.base.words))
     nano.teach(mllm, teaching, vision, words, paths.WORK)
     shutil.rmtree(paths.BASE, ignore_errors=True)
     nano.save(mllm, paths.BASE)

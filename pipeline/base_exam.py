@@ -1,7 +1,8 @@
 """base-exam: what the base has learnt, on held-out phantoms with the faults that it was taught."""
 
 from medq_engine import benchmark, evaluation, tables, worlds
-from pipeline import models, paths, stage
+from medq_engine.simulation import from_png
+from pipeline import answering, paths, stage
 
 
 def main() -> None:
@@ -20,9 +21,9 @@ def main() -> None:
     made = worlds.make_all(world)
     records = tables.table((one.record for one in made), tables.RECORD)
     items = tables.table(benchmark.items_of(made, "exam", params.seed), tables.ITEM)
-    mllm = models.load(params.model, params.seed, adapter=None)
-    settings = models.answering(params)
-    predictions = evaluation.predict(mllm, records, items, **settings)
+    images = {row["image_id"]: from_png(row["image"]["bytes"]) for row in records.to_dicts()}
+    model = answering.model(params, adapter=None)
+    predictions = evaluation.predict(model, images, items, **answering.settings(params))
     found = evaluation.summary(items, predictions)
     tables.write_json(found, paths.METRICS / "base.json")
     print(f"base on phantoms and faults that it was taught: {found['accuracy']:.1%}")

@@ -12,13 +12,12 @@ def main() -> None:
     incumbent = params.incumbent
     if incumbent is None:
         lora = params.finetune
-        model = models.load(params.model, params.seed, adapter=None)
         fresh = adapter.attach(
-            model,
+            models.load(params, adapter=None),
             lora.rank,
             lora.lora_alpha,
-            lora.target_modules,
-            lora.modules_to_save,
+            lora.adapt,
+            lora.train_whole,
             params.seed,
         )
         adapter.save(fresh, paths.CURRENT)

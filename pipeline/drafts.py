@@ -1,7 +1,7 @@
 """drafts: what the simulated draft annotator answers to every question about every pool image.
 
-This is the one stage that reads the oracle. The loop sees answers, never truth, just as it would
-see the stored answers of an endpoint.
+This is the one stage that reads the oracle. The loop sees answers, never truth. Where an endpoint
+drafts (drafts.endpoint), the table stays empty: route asks it about the round's tasks alone.
 """
 
 from medq_engine import annotators, tables
@@ -12,11 +12,12 @@ from pipeline import paths, stage
 def main() -> None:
     params = paths.params()
     rows = []
-    for truth in tables.read(paths.ORACLE, tables.TRUTH).iter_rows(named=True):
-        findings = [Finding(**finding) for finding in truth["findings"]]
-        rows += annotators.draft_answers(
-            truth["image_id"], truth["modality"], findings, params.drafts.accuracy, params.seed
-        )
+    if params.drafts.endpoint is None:
+        for truth in tables.read(paths.ORACLE, tables.TRUTH).iter_rows(named=True):
+            findings = [Finding(**finding) for finding in truth["findings"]]
+            rows += annotators.draft_answers(
+                truth["image_id"], truth["modality"], findings, params.drafts.accuracy, params.seed
+            )
     tables.write(tables.table(rows, tables.DRAFT), paths.DRAFTS, tables.DRAFT)
 
 

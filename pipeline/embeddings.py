@@ -17,7 +17,7 @@ from pipeline import models, paths, stage
 def main() -> None:
     params = paths.params()
     settings = params.embeddings
-    mllm = models.load(params.model, params.seed, adapter=None)
+    mllm = models.encoder(params)
     weights = adapter.folder_md5(paths.BASE)
     scratch = paths.WORK / "embeddings"
     shutil.rmtree(paths.EMBEDDINGS, ignore_errors=True)

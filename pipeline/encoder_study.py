@@ -48,8 +48,8 @@ def main() -> None:
         )
         .select("image_id", "modality", "attribute", "severity", "kind")
     )
-    pool = tables.Pool(paths.POOL)
-    mllm = models.load(params.model, params.seed, adapter=None)
+    pool = tables.Images(paths.POOL)
+    mllm = models.load(params, adapter=None)
     images, modalities = [pool[i] for i in truth["image_id"]], truth["modality"].to_list()
     for encoder in ("image-statistics", "vision-tower"):
         raw = encoders.encode(encoder, images, mllm, params.embeddings.images_per_batch)

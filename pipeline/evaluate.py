@@ -1,17 +1,22 @@
 """evaluate: the incumbent on dev: answers, failures, calibration, descriptions."""
 
 from medq_engine import evaluation, tables
-from pipeline import models, paths, stage
+from pipeline import answering, paths, stage
+
+DEV = paths.BENCHMARK / "dev"
 
 
 def main() -> None:
     params = paths.params()
-    records = tables.read(paths.BENCHMARK / "dev" / "records.parquet", tables.RECORD)
-    items = tables.read(paths.BENCHMARK / "dev" / "items.parquet", tables.ITEM)
-    mllm = models.load(params.model, params.seed, adapter=paths.CURRENT)
-    predictions = evaluation.predict(mllm, records, items, **models.answering(params))
+    model = answering.model(params, adapter=paths.CURRENT)
+    images = tables.Images(DEV / "records.parquet")
+    evaluation.predict_file(
+        model, images, DEV / "items.parquet", paths.PREDICTIONS, **answering.settings(params)
+    )
+    items = tables.read(DEV / "items.parquet", tables.ITEM)
+    predictions = tables.read(paths.PREDICTIONS, tables.PREDICTION)
     found = evaluation.summary(items, predictions)
-    tables.write(predictions, paths.PREDICTIONS, tables.PREDICTION)
+    found["recalibration"] = evaluation.recalibration(items, predictions, params.seed)
     tables.write_json(found, paths.METRICS / "evaluate.json")
     print(f"evaluate: {found['accuracy']:.1%} on dev, {found['failures']} persistent failures")
 

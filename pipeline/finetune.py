@@ -15,25 +15,30 @@ def main() -> None:
         labels, replay, settings.replay, settings.route_weight, settings.views, params.seed
     )
     model = adapter.attach(
-        models.load(params.model, params.seed, adapter=None),
+        models.load(params, adapter=None),
         settings.rank,
         settings.lora_alpha,
-        settings.target_modules,
-        settings.modules_to_save,
+        settings.adapt,
+        settings.train_whole,
         params.seed,
+        settings.gradient_checkpointing,
     )
     schedule = training.Schedule(
         steps=settings.steps,
         batch=settings.batch,
+        images_per_pass=settings.images_per_pass,
         turns=settings.turns,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         seed=params.seed,
     )
     key = tables.fingerprint(repr((vars(params), paths.TRAINING.read_bytes())).encode())
-    losses = training.train(model, samples, schedule, paths.WORK / "finetune" / f"{key}.pt")
+    done = training.train(model, samples, schedule, paths.WORK / "finetune" / f"{key}.pt")
+    if not done.main:
+        return
+    losses = done.losses
     shutil.rmtree(paths.CHALLENGER, ignore_errors=True)
-    adapter.save(model, paths.CHALLENGER)
+    adapter.save(model, paths.CHALLENGER, done.weights)
     tables.write_json(
         {
             "labels": len(labels),

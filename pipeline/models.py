@@ -1,22 +1,30 @@
-"""How stages load the model under evaluation, and how every evaluation asks it."""
+"""How stages load the model under evaluation."""
 
 from pathlib import Path
 
 from medq_engine import mllm, training
-from medq_engine.config import Model, Params
+from medq_engine.config import Params, remote
 
 
-def load(settings: Model, seed: int, adapter: Path | None) -> mllm.Mllm:
-    """The model under evaluation with an adapter, or bare; torch is set up to be repeatable."""
-    training.deterministic(seed, settings.threads)
-    return mllm.load(settings.id, adapter, settings.dtype)
+def load(params: Params, adapter: Path | None) -> mllm.Mllm:
+    """The model under evaluation with an adapter, or bare; torch is set up to be repeatable.
+
+    Raises:
+        ModelError: It cannot be loaded, or it is an endpoint, whose weights nobody here has.
+    """
+    settings = params.model
+    if remote(settings):
+        raise mllm.ModelError(
+            f"model.id is {settings.id}: an endpoint answers questions, but its weights cannot be "
+            "fine-tuned or looked into. The loop ends at annotate-import "
+            "(`dvc repro annotate-import`), with data/round/training.parquet as what was learnt."
+        )
+    training.deterministic(params.seed, settings.threads)
+    return mllm.load(
+        settings.id, adapter, settings.dtype, settings.quantize, settings.answer_format
+    )
 
 
-def answering(params: Params) -> dict[str, object]:
-    """How every evaluation asks: the same for all models that are compared."""
-    return {
-        **vars(params.evaluate),
-        "seed": params.seed,
-        "images_per_batch": params.model.images_per_batch,
-        "max_new_tokens": params.model.max_new_tokens,
-    }
+def encoder(params: Params) -> mllm.Mllm | None:
+    """The model whose vision tower embeds images; None if embedding needs no model."""
+    return load(params, adapter=None) if params.embeddings.encoder == "vision-tower" else None

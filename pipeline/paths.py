@@ -19,6 +19,7 @@ HISTORY = Path("data/history.parquet")
 QUEUE = Path("data/queue")
 ANNOTATIONS = Path("data/annotations")
 BASELINES = Path("data/baselines")
+ANSWERS = Path("data/answers")  # raw answers of endpoints, in git
 
 BASE = Path("models/base")
 REPLAY = Path("models/replay.parquet")

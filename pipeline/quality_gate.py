@@ -4,7 +4,7 @@ The verdict is a metric and not an exit code: a failed challenger is a result, n
 """
 
 from medq_engine import evaluation, figures, gate, heatmap, report, tables
-from pipeline import models, paths, stage
+from pipeline import answering, paths, stage
 
 # Who answers which split: the base stands on test only, as where the first round began.
 ASKED = {
@@ -16,19 +16,19 @@ ASKED = {
 
 def main() -> None:
     params = paths.params()
-    items, records, predictions = {}, {}, {}
+    items, images, predictions = {}, {}, {}
     for split in ("gate", "test"):
         folder = paths.BENCHMARK / split
         items[split] = tables.read(folder / "items.parquet", tables.ITEM)
-        records[split] = tables.read(folder / "records.parquet", tables.RECORD)
+        images[split] = tables.Images(folder / "records.parquet")
+    asking = answering.settings(params)
     for role, (adapter, splits) in ASKED.items():
-        mllm = models.load(params.model, params.seed, adapter)
+        model = answering.model(params, adapter)
         for split in splits:
-            predictions[role, split] = evaluation.predict(
-                mllm, records[split], items[split], **models.answering(params)
-            )
+            source = paths.BENCHMARK / split / "items.parquet"
             path = paths.ROUND / f"{split}-{role}.parquet"
-            tables.write(predictions[role, split], path, tables.PREDICTION)
+            evaluation.predict_file(model, images[split], source, path, **asking)
+            predictions[role, split] = tables.read(path, tables.PREDICTION)
     metrics = gate.hold(items, predictions, params.quality_gate, params.seed)
     tables.write_json(metrics, paths.METRICS / "gate.json")
 
@@ -48,7 +48,7 @@ def main() -> None:
         "gate": metrics,
         "prototypes": tables.read(paths.PROTOTYPES, tables.PROTOTYPE),
         "figures": {path.stem: path for path in sorted(paths.FIGURES.glob("*.png"))},
-        "examples": report.examples(items["gate"], records["gate"], *pair),
+        "examples": report.examples(items["gate"], images["gate"], *pair),
         "baselines": report.baselines_of(paths.METRICS, paths.BASELINES),
         "params": {
             "seed": params.seed,

@@ -17,7 +17,7 @@ def main() -> None:
     raw, modalities = tables.matrix(pool["vector"]), pool["modality"].to_list()
     vectors = encoders.fit_space(raw, modalities).unit(raw, modalities)
 
-    images = tables.Pool(paths.POOL)
+    images = tables.Images(paths.POOL)
     hashes = dedup.perceptual_hashes([images[image_id] for image_id in pool["image_id"]])
     leaks = dedup.nearest_bits(hashes, benchmark) <= settings.leakage_bits
     labelled = pool["image_id"].is_in(history["image_id"].implode()).to_numpy()

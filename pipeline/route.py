@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from medq_engine import figures, mllm, routing, sheets, tables
+from medq_engine import endpoint_model, figures, routing, sheets, tables
 from medq_engine.simulation import seeded
-from pipeline import models, paths, stage
+from pipeline import answering, paths, stage
 
 
 def main() -> None:
@@ -12,15 +12,15 @@ def main() -> None:
     candidates = tables.read(paths.CANDIDATES, tables.CANDIDATE)
     prototypes = tables.read(paths.PROTOTYPES, tables.PROTOTYPE)
     drafts = tables.read(paths.DRAFTS, tables.DRAFT)
-    images = tables.Pool(paths.POOL)
+    images = tables.Images(paths.POOL)
     tasks = routing.tasks_of(candidates, prototypes, images.modality, params.round)
 
-    model = models.load(params.model, params.seed, adapter=paths.CURRENT)
-    shown = [images[task["image_id"]] for task in tasks]
-    queries = [
-        mllm.Query(i, task["question"], tuple(task["options"])) for i, task in enumerate(tasks)
-    ]
-    scored = mllm.score(model, shown, queries, params.model.images_per_batch)
+    if params.drafts.endpoint:
+        name = params.drafts.endpoint
+        answers = endpoint_model.drafts(answering.client(params, name), tasks, images)
+        drafts = routing.drafted(tasks, answers, name)
+    model = answering.model(params, adapter=paths.CURRENT)
+    scored = model.score(images, [routing.query_of(task) for task in tasks])
     items = tables.read(paths.BENCHMARK / "dev" / "items.parquet", tables.ITEM)
     predictions = tables.read(paths.PREDICTIONS, tables.PREDICTION)
     asked = items.filter(pl.col("task") == "perception").join(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from PIL import Image
 
 from medq_engine import nano, rounds
-from medq_engine.mllm import Mllm
+from medq_engine.mllm import Mllm, load, process, render
+from tests.tiny_models import build as build_tiny
 
 # Trainings may run beside the tests; a tiny model gains nothing from a second thread.
 torch.set_num_threads(1)
@@ -38,6 +40,40 @@ def build_nano() -> Callable[[int], Mllm]:
 def nano_model(build_nano: Callable[[int], Mllm]) -> Mllm:
     """A nano model to ask only: whoever trains it or attaches an adapter builds a fresh one."""
     return build_nano(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_mllm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mllm]:
+    """The tiny checkpoint of a family, loaded once: to ask only, or leave as it was."""
+
+    @cache
+    def loaded(family: str) -> Mllm:
+        return load(build_tiny(family, tmp_path_factory.mktemp(family)))
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def plain_pass() -> Callable[..., np.ndarray]:
+    """Log-probability of each token of an answer, by one plain pass through the whole model."""
+
+    def passed(
+        mllm: Mllm, images: Sequence[Image.Image], text: str, answer: Sequence[int]
+    ) -> np.ndarray:
+        chat = render(mllm.processor, text, images=len(images))
+        inputs = process(mllm.processor, [chat], [images])
+        start = inputs["input_ids"].shape[1]
+        behind = {"input_ids": answer, "attention_mask": [1] * len(answer)}
+        behind["token_type_ids"] = [mllm.family.answer_type] * len(answer)
+        behind["mm_token_type_ids"] = [0] * len(answer)
+        for name in behind.keys() & inputs.keys():
+            inputs[name] = torch.cat([inputs[name], torch.tensor([behind[name]])], 1)
+        with torch.inference_mode():
+            logits = mllm.base(**inputs).logits[0]
+        logp = torch.log_softmax(logits.double(), -1)
+        return logp[range(start - 1, start - 1 + len(answer)), list(answer)].numpy()
+
+    return passed
 
 
 @pytest.fixture(scope="session")

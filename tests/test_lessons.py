@@ -8,7 +8,7 @@ from medq_engine.descriptions import describe
 from medq_engine.language import NO_DEGRADATION, Finding, labels, question
 from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
 from medq_engine.simulation import from_png, to_png
-from medq_engine.tables import LABEL, RECORD, TRAINING, Pool, table, write
+from medq_engine.tables import LABEL, RECORD, TRAINING, Images, table, write
 
 WEIGHTS = {"model": 0.5, "draft": 0.0, "expert": 1.0}
 
@@ -59,7 +59,7 @@ def test_a_reading_teaches_every_question_type_and_the_description(label_row):
 
 
 @pytest.fixture
-def pool(tmp_path) -> Pool:
+def pool(tmp_path) -> Images:
     text = dict.fromkeys(("modality", "subject_id", "source", "origin", "licence"), "x")
     rows = [
         {"image_id": name, "image": {"bytes": png(value), "path": "x"}, **text}
@@ -67,7 +67,7 @@ def pool(tmp_path) -> Pool:
         for name, value in (("image-a", 10), ("image-b", 20))
     ]
     write(table(rows, RECORD), tmp_path / "shard-000.parquet", RECORD)
-    return Pool(tmp_path)
+    return Images(tmp_path)
 
 
 def test_training_rows_keep_the_contract_and_the_image_of_their_label(label_row, pool):

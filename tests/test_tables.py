@@ -10,7 +10,7 @@ from PIL import Image
 from medq_engine.tables import (
     DRAFT,
     RECORD,
-    Pool,
+    Images,
     TableError,
     canonical,
     fingerprint,
@@ -139,7 +139,7 @@ def test_the_pool_opens_images_of_all_shards_by_id(tmp_path):
         row = {"image_id": name, "image": {"bytes": buffer.getvalue(), "path": "x"}}
         row |= {"modality": ["mri", "ct"][number], **text, "width": 4, "height": 3}
         write(table([row], RECORD), tmp_path / f"shard-{number}.parquet", RECORD)
-    pool = Pool(tmp_path)
+    pool = Images(tmp_path)
     assert list(pool) == ["a", "b"]
     assert len(pool) == 2
     assert pool["a"].mode == "RGB"

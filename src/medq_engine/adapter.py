@@ -2,14 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
 from medq_engine.errors import MedqError
+from medq_engine.families import lora_targets, whole_modules
 from medq_engine.mllm import Mllm
+from medq_engine.vocabulary import Part
 
 
 class AdapterError(MedqError):
@@ -20,22 +23,39 @@ def attach(
     mllm: Mllm,
     rank: int,
     lora_alpha: int,
-    target_modules: str,
-    modules_to_save: Sequence[str],
+    adapt: Sequence[Part],
+    train_whole: Sequence[Part],
     seed: int,
+    gradient_checkpointing: bool = False,
 ) -> Mllm:
-    """The model with a fresh adapter that changes nothing yet (LoRA's B is zero)."""
+    """The model with a fresh adapter that changes nothing yet (LoRA's B is zero).
+
+    Args:
+        mllm: Model to adapt; it is wrapped in place.
+        rank, lora_alpha: Of the LoRA matrices; they are scaled by lora_alpha / rank.
+        adapt: Parts whose linear layers take LoRA.
+        train_whole: Parts of which a whole copy is trained and saved.
+        seed: Of LoRA's A.
+        gradient_checkpointing: Keep few activations and compute the others again.
+
+    Raises:
+        FamilyError: The model has no such part.
+    """
     torch.manual_seed(seed)
+    if getattr(mllm.base, "is_quantized", False):
+        prepare_model_for_kbit_training(mllm.base, use_gradient_checkpointing=False)
     config = LoraConfig(
         r=rank,
         lora_alpha=lora_alpha,
-        target_modules=target_modules,
-        modules_to_save=list(modules_to_save) or None,
+        target_modules=lora_targets(mllm.family, adapt) if adapt else [],
+        modules_to_save=whole_modules(mllm.family, mllm.base, train_whole) or None,
         # Where a base has one matrix for words in and words out, its adapter has one too.
-        ensure_weight_tying="embed_tokens" in modules_to_save and tied(mllm),
+        ensure_weight_tying="words" in train_whole and tied(mllm),
         task_type="CAUSAL_LM",
     )
-    return Mllm(get_peft_model(mllm.model, config), mllm.processor)
+    if gradient_checkpointing:
+        mllm.base.activation_checkpointing_enable({"use_reentrant": False})
+    return replace(mllm, model=get_peft_model(mllm.model, config))
 
 
 def tied(mllm: Mllm) -> bool:
@@ -43,15 +63,20 @@ def tied(mllm: Mllm) -> bool:
     return mllm.base.get_input_embeddings().weight is mllm.base.get_output_embeddings().weight
 
 
-def save(mllm: Mllm, folder: Path) -> None:
+def save(mllm: Mllm, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
     """Write the adapter so that equal weights give equal bytes.
 
     PEFT writes sets in arbitrary order and a card from a template; both would change the folder's
     hash and make every later stage stale. The base's path is left out: it differs between
     checkouts.
+
+    Args:
+        mllm: Model with an adapter.
+        folder: Where to.
+        weights: State of the model, where it is spread over processes (`training.Trained`).
     """
     assert isinstance(mllm.model, PeftModel)
-    mllm.model.save_pretrained(folder, safe_serialization=True)
+    mllm.model.save_pretrained(folder, safe_serialization=True, state_dict=weights)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -4,6 +4,8 @@ medq status            where the round stands and what to do next
 medq simulate-expert   answer the batch with the simulated expert (embedded default only)
 medq close             commit and tag the round, log it to MLflow
 medq next              start the next round from the last one's verdict
+medq profile           list the profiles of known models, or write one into params.yaml
+medq doctor            check that the model can run on this machine
 medq ingest            take a folder of clinical images into the pool
 medq import-medqbench  read MedQ-Bench's files into the benchmark's tables
 medq export-medqbench  write the benchmark's tables as MedQ-Bench's files
@@ -18,10 +20,14 @@ from medq_engine import (
     adapter,
     annotations,
     annotators,
+    doctor,
+    estimates,
     history,
+    profiles,
     rounds,
     tables,
     tracking,
+    trials,
 )
 from medq_engine.config import Params, load_params
 from medq_engine.errors import MedqError
@@ -200,6 +206,51 @@ def export_medqbench(benchmark: Path, out: Path) -> str:
     return f"exported to {out}: {splits}"
 
 
+def list_profiles(root: Path) -> str:
+    """A line for every profile: its name, what it needs, what it is."""
+    folder = root / "profiles"
+    known = {name: profiles.load(folder, name) for name in profiles.names(folder)}
+    return "\n".join(
+        f"{name:<14} {one.needs.device:<4} {one.needs.memory:>4.0f} GB  {one.about}"
+        for name, one in known.items()
+    )
+
+
+def profile_table(root: Path) -> str:
+    """What every profile takes, laid over params.yaml in memory: estimates as Markdown."""
+    rows = []
+    for name in profiles.names(root / "profiles"):
+        _, params, profile = doctor.patient(root, name)
+        rows.append(estimates.row(name, profile, params.model, params.finetune))
+    return estimates.table(rows)
+
+
+def use_profile(root: Path, name: str) -> str:
+    """Write a profile into params.yaml; the diff and what to do next."""
+    path = root / "params.yaml"
+    before = load_params(path)
+    diff = profiles.write(path, profiles.load(root / "profiles", name))
+    if not diff:
+        return f"params.yaml holds {name} already\nnext: medq doctor"
+    lines = [diff]
+    if before.incumbent is not None and load_params(path).model.id != before.model.id:
+        lines.append("incumbent is an adapter of the model before: set it to null")
+    return "\n".join([*lines, "next: medq doctor"])
+
+
+def examine(root: Path, name: str | None) -> None:
+    """Print the doctor's checks as they are made, the verdict last; exit with 1 if it is no."""
+    name, params, profile = doctor.patient(root, name)
+    known = trials.trials(profile.shape if profile else None)
+    checks = []
+    for check in doctor.examine(params, profile, doctor.this_machine(), known):
+        print(check, flush=True)
+        checks.append(check)
+    print(doctor.verdict(name, checks))
+    if doctor.failed(checks):
+        sys.exit(1)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `medq`."""
     parser = argparse.ArgumentParser(prog="medq", description="Around `dvc repro`: a round's life.")
@@ -209,6 +260,11 @@ def main(arguments: list[str] | None = None) -> None:
     commands.add_parser("close", help="commit and tag the round, log it to MLflow")
     commands.add_parser("next", help="start the next round from the last one's verdict")
     commands.add_parser("history", help="the table of all closed rounds, from git")
+    profiler = commands.add_parser("profile", help="list profiles, or write one into params.yaml")
+    profiler.add_argument("name", nargs="?", help="the profile to write into params.yaml")
+    profiler.add_argument("--table", action="store_true", help="what each takes, estimated")
+    examiner = commands.add_parser("doctor", help="check that the model can run on this machine")
+    examiner.add_argument("name", nargs="?", help="a profile, instead of params.yaml's model")
     importer = commands.add_parser("import-medqbench", help="read MedQ-Bench's files into tables")
     importer.add_argument("folder", type=Path, metavar="DIR", help="where the TSV files are")
     importer.add_argument("--out", type=Path, metavar="DIR", default=BENCHMARK)
@@ -233,6 +289,15 @@ def main(arguments: list[str] | None = None) -> None:
             return
         if command == "export-medqbench":
             print(export_medqbench(given.benchmark, given.out))
+            return
+        if command == "profile":
+            if given.table:
+                print(profile_table(root))
+            else:
+                print(use_profile(root, given.name) if given.name else list_profiles(root))
+            return
+        if command == "doctor":
+            examine(root, given.name)
             return
         if command == "next":
             print(start_next(root))

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.errors import MedqError
-from medq_engine.vocabulary import QuestionType, Route
+from medq_engine.vocabulary import AnswerFormat, Part, QuestionType, Route
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -57,13 +57,53 @@ class History:
 
 @dataclass(frozen=True, config=STRICT)
 class Model:
-    """The model under evaluation and how it is run."""
+    """The model under evaluation, how it is run and how it is asked."""
 
     id: str
     dtype: Literal["float32", "bfloat16", "float16"]
+    quantize: Literal["4bit"] | None
     threads: Positive
     images_per_batch: Positive
     max_new_tokens: Positive
+    answer_format: AnswerFormat
+    option_orders: Positive
+    two_images: bool
+
+
+ENDPOINT = "endpoint:"
+
+
+def remote(model: Model) -> bool:
+    """True where the model under evaluation is a server (`id: endpoint:NAME`)."""
+    return model.id.startswith(ENDPOINT)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Endpoint:
+    """An OpenAI-compatible server: where it is, how hard it may be asked, what it costs.
+
+    Attributes:
+        url: Base URL, up to and with `/v1`.
+        model: Name of the model as the server knows it.
+        key: Environment variable that holds the API key; null where the server wants none.
+        concurrency: Requests in flight at once.
+        timeout: Seconds until a request counts as lost.
+        retries: How often a lost or refused request is sent again.
+        max_requests: Hard limit of requests that one stage may send.
+        max_cost: Hard limit, in US dollars, of what one stage may spend.
+        price_input, price_output: US dollars for a million tokens; 0 for a server of one's own.
+    """
+
+    url: str
+    model: str
+    key: str | None
+    concurrency: Positive
+    timeout: Rate
+    retries: Annotated[int, Field(ge=0)]
+    max_requests: Positive
+    max_cost: Annotated[float, Field(ge=0)]
+    price_input: Annotated[float, Field(ge=0)]
+    price_output: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -116,8 +156,9 @@ class Pool:
 
 @dataclass(frozen=True, config=STRICT)
 class Drafts:
-    """The simulated draft annotator's accuracy by question type."""
+    """Who drafts: simulated, with these accuracies by question type, or an endpoint by name."""
 
+    endpoint: str | None
     accuracy: Annotated[dict[QuestionType, Share], every(QuestionType)]
 
 
@@ -182,6 +223,7 @@ class Evaluate:
     """R sampled answers, and the error rate above which an item is a failure."""
 
     repeats: Positive
+    description_repeats: Positive
     gamma: Share
     temperature: Rate
 
@@ -236,10 +278,12 @@ class Finetune:
 
     rank: Positive
     lora_alpha: Positive
-    target_modules: str
-    modules_to_save: tuple[str, ...]
+    adapt: tuple[Part, ...]
+    train_whole: tuple[Part, ...]
+    gradient_checkpointing: bool
     steps: Positive
     batch: Positive
+    images_per_pass: Positive
     turns: Positive
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
@@ -258,6 +302,13 @@ class QualityGate:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Judge:
+    """The endpoint that judges descriptions beside the findings judge, by name, or null."""
+
+    endpoint: str | None
+
+
+@dataclass(frozen=True, config=STRICT)
 class Params:
     """All of params.yaml."""
 
@@ -267,6 +318,8 @@ class Params:
     history: History | None
     seed: int
     model: Model
+    endpoints: dict[str, Endpoint]
+    judge: Judge
     images: Images
     faults: Faults
     benchmark: Benchmark
@@ -290,6 +343,14 @@ class Params:
         expected = f"round-{self.round:03d}"
         if self.tag != expected:
             raise ValueError(f"tag is {self.tag!r}, but round {self.round} needs {expected!r}")
+        asked = {
+            "model.id": self.model.id.removeprefix(ENDPOINT) if remote(self.model) else None,
+            "drafts.endpoint": self.drafts.endpoint,
+            "judge.endpoint": self.judge.endpoint,
+        }
+        for key, name in asked.items():
+            if name is not None and name not in self.endpoints:
+                raise ValueError(f"{key} names {name!r}, which is none of endpoints")
 
 
 def load_params(path: Path) -> Params:

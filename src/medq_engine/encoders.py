@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from medq_engine.image_statistics import image_statistics
-from medq_engine.mllm import Mllm, encode_prompt
+from medq_engine.mllm import Mllm, ModelError, show, stack
 
 
 @torch.inference_mode()
@@ -27,20 +27,29 @@ def vision_tower(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: in
     rows = []
     for start in range(0, len(images), images_per_batch):
         chunk = images[start : start + images_per_batch]
-        inputs = [encode_prompt(mllm.processor, image, "")[1] for image in chunk]
-        pixels = {k: torch.cat([i[k] for i in inputs]).to(mllm.device) for k in inputs[0]}
+        inputs = stack([show(mllm.processor, [image]) for image in chunk])
         states = mllm.base.model.get_image_features(
-            **pixels, return_dict=True, output_hidden_states=True
+            **{name: tensor.to(mllm.device) for name, tensor in inputs.items()},
+            return_dict=True,
+            output_hidden_states=True,
         ).hidden_states
+        if states is None or states[-1].dim() != 3 or len(states[-1]) != len(chunk):
+            raise ModelError(
+                f"the vision tower of {mllm.family.name} does not look at an image as one piece; "
+                "set embeddings.encoder to image-statistics"
+            )
         parts = [f(s) for s in (states[len(states) // 2], states[-1]) for f in (mean, spread)]
         rows.append(torch.cat(parts, -1).float().cpu().numpy())
     return np.concatenate(rows)
 
 
 def encode(
-    encoder: str, images: Sequence[Image.Image], mllm: Mllm, images_per_batch: int
+    encoder: str, images: Sequence[Image.Image], mllm: Mllm | None, images_per_batch: int
 ) -> np.ndarray:
-    """Features of images by a named frozen encoder, shape (images, features), float32."""
+    """Features of images by a named frozen encoder, shape (images, features), float32.
+
+    `mllm` is used by vision-tower only.
+    """
     if encoder == "image-statistics":
         return np.stack([image_statistics(image) for image in images])
     return vision_tower(mllm, images, images_per_batch)

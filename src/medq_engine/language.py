@@ -7,16 +7,25 @@ a list of findings, and everything that is asked or said follows from it. Descri
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 
 import numpy as np
 
 from medq_engine.degradations import for_modality
-from medq_engine.vocabulary import MODALITY_LABELS, Modality, QuestionType, Severity, Verdict
+from medq_engine.vocabulary import (
+    MODALITY_LABELS,
+    AnswerFormat,
+    Modality,
+    QuestionType,
+    Severity,
+    Verdict,
+)
 
 NO_DEGRADATION = "no degradation"
 YES_NO = ("Yes", "No")
 SEVERITY_OPTIONS = ("None", "Mild", "Severe")
 QUALITY_OPTIONS = ("Good", "Usable", "Reject")
+LETTERS = ascii_uppercase
 MANY = 3
 """So many faults at once spoil an image even when each is mild."""
 
@@ -121,11 +130,19 @@ def answer(
     return found.label if found else NO_DEGRADATION
 
 
-def prompt(text: str, options: Sequence[str]) -> str:
+def prompt(text: str, options: Sequence[str], form: AnswerFormat = "text") -> str:
     """What the model reads after the image: the question, then the options on a line each."""
     if not options:
         return text
-    return text + "\n" + "\n".join(options) + "\nAnswer with one option."
+    if form == "text":
+        return text + "\n" + "\n".join(options) + "\nAnswer with one option."
+    lines = (f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+    return text + "\n" + "\n".join(lines) + "\nAnswer with the letter of one option only."
+
+
+def reply(options: Sequence[str], chosen: str, form: AnswerFormat = "text") -> str:
+    """What the model is to say for a chosen option: the option itself or its letter."""
+    return LETTERS[options.index(chosen)] if options and form == "letter" else chosen
 
 
 def pick_options(

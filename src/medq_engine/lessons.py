@@ -9,7 +9,7 @@ from PIL import Image
 from medq_engine.descriptions import findings_in, turns
 from medq_engine.language import NO_DEGRADATION, Finding, Turn, labels, pick_options, question
 from medq_engine.simulation import augment, from_png, seeded
-from medq_engine.tables import Pool
+from medq_engine.tables import Images
 from medq_engine.training import Sample
 
 
@@ -33,7 +33,7 @@ def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Tur
     return (Turn(*question(label["question_type"], modality, label["attribute"]), given),)
 
 
-def training_rows(labels: pl.DataFrame, pool: Pool, seed: int) -> list[dict[str, object]]:
+def training_rows(labels: pl.DataFrame, pool: Images, seed: int) -> list[dict[str, object]]:
     """Accepted labels as rows of schema TRAINING; the choice of distractors is seeded by task."""
     rows = []
     for label in labels.iter_rows(named=True):

@@ -18,6 +18,7 @@ from medq_engine.figures import label_of, ordered
 from medq_engine.gate import interval
 from medq_engine.sheets import by_mass
 from medq_engine.statistics import Difference
+from medq_engine.tables import Images
 from medq_engine.vocabulary import MODALITIES
 
 METRICS = (
@@ -123,7 +124,7 @@ def baselines_of(metrics: Path, published: Path) -> dict[str, object]:
 
 
 def examples(
-    items: pl.DataFrame, records: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame
+    items: pl.DataFrame, images: Images, before: pl.DataFrame, after: pl.DataFrame
 ) -> list[dict[str, object]]:
     """Descriptions of the same images by incumbent and challenger.
 
@@ -131,7 +132,7 @@ def examples(
 
     Args:
         items: Schema ITEM.
-        records: Schema RECORD.
+        images: The items' images.
         before, after: Schema PREDICTION, of the incumbent and of the challenger.
 
     Returns:
@@ -140,7 +141,6 @@ def examples(
     chosen = (
         items.filter(pl.col("task") == "description")
         .with_columns(image_id=pl.col("image_ids").list.first())
-        .join(records.select("image_id", "image"), on="image_id", maintain_order="left")
         .join(before.select("item_id", before="text"), on="item_id", maintain_order="left")
         .join(after.select("item_id", after="text"), on="item_id", maintain_order="left")
         .with_columns(
@@ -151,7 +151,7 @@ def examples(
         .head(EXAMPLES)
     )
     return [
-        {"image": row["image"]["bytes"]}
+        {"image": images.struct(row["image_id"])["bytes"]}
         | {name: row[name] for name in ("question", "reference", "before", "after")}
         for row in chosen.iter_rows(named=True)
     ]

@@ -22,7 +22,8 @@ import polars as pl
 from medq_engine.config import RouteParams
 from medq_engine.errors import MedqError
 from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, Finding, answer, question
-from medq_engine.mllm import Scored
+from medq_engine.questions import Query, Scored
+from medq_engine.tables import DRAFT, table
 from medq_engine.vocabulary import DEFERRED, Route
 
 
@@ -94,6 +95,7 @@ def suspicion(
 def assign(
     entropies: Sequence[float],
     agreements: Sequence[float],
+    drafted: Sequence[bool],
     suspicions: Sequence[float],
     *,
     entropy_quantile: float,
@@ -117,6 +119,11 @@ def assign(
     routes: list[str] = [
         three_way(x, d, tau_h, tau_ann) for x, d in zip(h, agreements, strict=True)
     ]
+    # A draft that could not be read labels nothing, however unsure the model is.
+    routes = [
+        "expert" if route == "draft" and not there else route
+        for route, there in zip(routes, drafted, strict=True)
+    ]
     ceiling = int(expert_share * len(routes) + 1e-9)  # 0.29 * 100 is a hair below 29
     audits = round(audit_share * ceiling)
     wanted = [i for i, route in enumerate(routes) if route == "expert"]
@@ -130,6 +137,29 @@ def assign(
         for i, route in enumerate(routes)
     ]
     return routed, tau_h
+
+
+def query_of(task: Mapping[str, object]) -> Query:
+    """What a task asks, of its image by id."""
+    return Query((task["image_id"],), task["question"], tuple(task["options"]))
+
+
+def drafted(
+    tasks: Sequence[Mapping[str, object]], answers: Sequence[str | None], annotator: str
+) -> pl.DataFrame:
+    """An annotator's answers to the tasks as drafts (schema DRAFT); one not read is empty."""
+    return table(
+        (
+            {
+                "image_id": task["image_id"],
+                "question": task["question"],
+                "answer": answer or "",
+                "annotator": annotator,
+            }
+            for task, answer in zip(tasks, answers, strict=True)
+        ),
+        DRAFT,
+    )
 
 
 class RoutingError(MedqError):
@@ -210,6 +240,7 @@ def route(
     routed, tau_h = assign(
         [row["entropy"] for row in rows],
         [row["agreement"] for row in rows],
+        [bool(row["draft"]) for row in rows],
         [suspicion(row, row["draft"], errors) for row in rows],
         entropy_quantile=settings.entropy_quantile,
         tau_ann=settings.agreement,

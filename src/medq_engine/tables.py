@@ -8,12 +8,14 @@ import hashlib
 import io
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 from PIL import Image
 
 from medq_engine.errors import MedqError
@@ -82,12 +84,19 @@ PREDICTION = {
     "answers": pl.List(pl.String),
     "error_rate": pl.Float64,
     "failure": pl.Boolean,
+    "unparsed": pl.Int32,
     "nll": pl.Float64,
     "text": pl.String,
     "completeness": pl.Int8,
     "preciseness": pl.Int8,
     "consistency": pl.Int8,
     "quality": pl.Int8,
+    "llm_completeness": pl.Int8,
+    "llm_preciseness": pl.Int8,
+    "llm_consistency": pl.Int8,
+    "llm_quality": pl.Int8,
+    "llm_unparsed": pl.Int8,
+    "stability": pl.Float64,
 }
 PROTOTYPE = {
     "prototype_id": pl.String,
@@ -164,32 +173,48 @@ def table(rows: Iterable[Mapping[str, object]], schema: Schema) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=dict(schema), orient="row")
 
 
+def files_of(path: Path) -> list[Path]:
+    """A Parquet file, or all files of a folder in the order of their names.
+
+    Raises:
+        TableError: Nothing is there.
+    """
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.exists() for file in files):
+        raise TableError(f"{path}: no such table; `dvc repro` makes it, `dvc checkout` restores it")
+    return files
+
+
+def check_schema(file: Path, schema: Schema) -> None:
+    """Compare a Parquet file's columns with a contract.
+
+    Raises:
+        TableError: A column is missing, unknown or of another type, or the file is no Parquet.
+    """
+    try:
+        found = pl.read_parquet_schema(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TableError(f"{file}: not a readable Parquet file: {error}") from error
+    for name, dtype in schema.items():
+        if name not in found:
+            raise TableError(f"{file}: column {name!r} ({dtype}) is missing")
+        if found[name] != dtype:
+            raise TableError(f"{file}: column {name!r} is {found[name]}, not {dtype}")
+    unknown = [name for name in found if name not in schema]
+    if unknown:
+        raise TableError(f"{file}: unknown column {unknown[0]!r}")
+
+
 def read(path: Path, schema: Schema) -> pl.DataFrame:
     """Read one Parquet file, or all files of a folder in the order of their names.
 
     Raises:
         TableError: Nothing is there, or a column is missing, unknown or of another type.
     """
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.exists() for file in files):
-        raise TableError(f"{path}: no such table; `dvc repro` makes it, `dvc checkout` restores it")
-    return pl.concat([_read_file(file, schema) for file in files])
-
-
-def _read_file(file: Path, schema: Schema) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise TableError(f"{file}: not a readable Parquet file: {error}") from error
-    for name, dtype in schema.items():
-        if name not in frame.columns:
-            raise TableError(f"{file}: column {name!r} ({dtype}) is missing")
-        if frame.schema[name] != dtype:
-            raise TableError(f"{file}: column {name!r} is {frame.schema[name]}, not {dtype}")
-    unknown = [name for name in frame.columns if name not in schema]
-    if unknown:
-        raise TableError(f"{file}: unknown column {unknown[0]!r}")
-    return frame.select(list(schema))
+    files = files_of(path)
+    for file in files:
+        check_schema(file, schema)
+    return pl.concat([pl.read_parquet(file, columns=list(schema)) for file in files])
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -236,25 +261,50 @@ def matrix(column: pl.Series) -> np.ndarray:
     return np.stack(column.to_list()).astype(np.float32)
 
 
-class Pool(Mapping[str, Image.Image]):
-    """The pool's images by id: bytes are held, pictures are opened one at a time."""
+class Images(Mapping[str, Image.Image]):
+    """Images of a table of records by id, read when they are asked for.
 
-    def __init__(self, folder: Path) -> None:
-        records = read(folder, RECORD)
-        self._bytes = dict(
-            zip(records["image_id"], (i["bytes"] for i in records["image"]), strict=True)
-        )
-        self.modality = dict(zip(records["image_id"], records["modality"], strict=True))
+    What is held is the place of each image, and the row groups that were read last.
+    """
+
+    HELD_BYTES = 256 * 2**20
+
+    def __init__(self, path: Path) -> None:
+        self._place: dict[str, tuple[pq.ParquetFile, int]] = {}
+        self._groups: OrderedDict[tuple[int, int], dict[str, bytes]] = OrderedDict()
+        self._held = 0
+        self.modality: dict[str, str] = {}
+        for file in files_of(path):
+            check_schema(file, RECORD)
+            source = pq.ParquetFile(file)
+            for group in range(source.num_row_groups):
+                rows = source.read_row_group(group, columns=["image_id", "modality"]).to_pydict()
+                self._place |= dict.fromkeys(rows["image_id"], (source, group))
+                self.modality |= zip(rows["image_id"], rows["modality"], strict=True)
+
+    def _bytes(self, image_id: str) -> bytes:
+        source, group = self._place[image_id]
+        key = (id(source), group)
+        if key not in self._groups:
+            rows = source.read_row_group(group, columns=["image_id", "image"]).to_pydict()
+            images = (image["bytes"] for image in rows["image"])
+            self._groups[key] = dict(zip(rows["image_id"], images, strict=True))
+            self._held += sum(map(len, self._groups[key].values()))
+            while self._held > self.HELD_BYTES and len(self._groups) > 1:
+                _, dropped = self._groups.popitem(last=False)
+                self._held -= sum(map(len, dropped.values()))
+        self._groups.move_to_end(key)
+        return self._groups[key][image_id]
 
     def __getitem__(self, image_id: str) -> Image.Image:
-        return Image.open(io.BytesIO(self._bytes[image_id])).convert("RGB")
+        return Image.open(io.BytesIO(self._bytes(image_id))).convert("RGB")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._bytes)
+        return iter(self._place)
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self._place)
 
     def struct(self, image_id: str) -> dict[str, object]:
         """The image as tables hold it."""
-        return {"bytes": self._bytes[image_id], "path": f"{image_id}.png"}
+        return {"bytes": self._bytes(image_id), "path": f"{image_id}.png"}

@@ -15,6 +15,10 @@ Aspect = Literal["clarity", "contrast", "noise", "none"]
 # Full-reference losses: 1 - MS-SSIM for structure, root mean square error for light and colour.
 Measure = Literal["ms-ssim", "rmse"]
 Route = Literal["model", "draft", "expert"]
+# How an option is answered: in its own words, or by its letter.
+AnswerFormat = Literal["text", "letter"]
+# The parts of a multimodal LLM, from the image to the word; `words` reads and writes them.
+Part = Literal["patch_embedding", "vision", "connector", "language", "words"]
 
 MODALITIES: tuple[Modality, ...] = ("mri", "ct", "histopathology", "endoscopy", "fundus")
 SEVERITIES: tuple[Severity, ...] = ("none", "mild", "severe")

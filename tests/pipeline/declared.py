@@ -47,23 +47,43 @@ def closure(path: Path) -> set[Path]:
     return seen
 
 
-def params_read(path: Path) -> set[str]:
-    """Dotted names of the params that a stage reads, as far as its code spells them out."""
+@cache
+def functions(path: Path) -> dict[str, ast.FunctionDef]:
+    """The functions of a module by name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    longer = {
-        id(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and id(node) not in called
-    }
-    found = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def params_read(path: Path) -> set[str]:
+    """Dotted names of the params that a stage reads, as far as its code spells them out.
+
+    Functions of `pipeline` that it calls are followed, those that it does not call are not.
+    """
+    seen: set[tuple[Path, str]] = set()
+    todo = [(path, name) for name in functions(path)]
+    found: set[str] = set()
+    while todo:
+        file, name = todo.pop()
+        if (file, name) in seen:
             continue
-        name = ast.unparse(node)
-        # A method (`params.a.items()`) is no param, and a.b is part of a.b.c.
-        if name.startswith("params.") and id(node) not in called | longer:
-            found.add(name.removeprefix("params."))
-        if name == "models.answering":
-            found |= {"evaluate", "model", "seed"}
+        seen.add((file, name))
+        tree = functions(file)[name]
+        called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        longer = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and id(node) not in called
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in functions(file):
+                todo.append((file, node.id))
+            if not isinstance(node, ast.Attribute):
+                continue
+            words = ast.unparse(node)
+            # A method (`params.a.items()`) is no param, and a.b is part of a.b.c.
+            if words.startswith("params.") and id(node) not in called | longer:
+                found.add(words.removeprefix("params."))
+            module = ROOT / "pipeline" / f"{words.split('.')[0]}.py"
+            if module.exists() and node.attr in functions(module):
+                todo.append((module, node.attr))
     return found
