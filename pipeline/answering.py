@@ -25,6 +25,7 @@ def model(params: Params, adapter: Path | None) -> Answers:
             params.evaluate.repeats,
             params.evaluate.temperature,
             how.max_new_tokens,
+            how.answer_format,
         )
     return LocalModel(
         models.load(params, adapter),

@@ -1,6 +1,8 @@
 """A chat server on the loopback that answers by script, over real HTTP."""
 
+import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +34,14 @@ def fault(message: str, code: str | None = None) -> Body:
     return {"error": {"message": message, "code": code, "type": "error", "param": None}}
 
 
+SENTENCES = (
+    "There is severe blur. Overall, the quality of this image is reject.",
+    "There is mild aliasing. Overall, the quality of this image is usable.",
+    "The image is sharp and even. Overall, the quality of this image is good.",
+)
+LETTERED = re.compile(r"^([A-Z])\. .+$", re.MULTILINE)
+
+
 @dataclass
 class Answer:
     """What the server does with one request; `body` may be text that is no JSON."""
@@ -41,6 +51,25 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False
+
+
+def plausible(_: int, body: Body) -> Answer:
+    """What a model might say: the same to the same request, often with prose, often unreadable.
+
+    It chooses a letter where options are lettered, scores where a judge is asked for "Score: N",
+    and describes an image otherwise.
+    """
+    asked = body["messages"][0]["content"][-1]["text"]
+    chance = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    letters = LETTERED.findall(asked)
+    if "Score: N" in asked:
+        said = (f"Score: {chance[0] % 3}", f"**Score: {chance[0] % 3}**", "It depends.")
+    elif letters:
+        letter = letters[chance[0] % len(letters)]
+        said = (letter, f"The answer is {letter}.", "I cannot tell from this image.")
+    else:
+        said = SENTENCES
+    return Answer(completion(said[chance[1] % len(said)], usage=(10, 2)))
 
 
 class FakeServer:
@@ -67,6 +96,10 @@ class FakeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.die()
+
+    def die(self) -> None:
+        """Refuse connections from now on; a script may call this, too."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from medq_engine.config import Params, ParamsError, load_params
+from medq_engine.config import Params, ParamsError, load_params, remote
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 Load = Callable[[dict[str, object]], Params]
@@ -81,6 +81,15 @@ def test_a_missing_key_is_named(raw, load, key):
         ("images.size", 50),
         ("images.kind", "hospital"),
         ("model.dtype", "int8"),
+        ("model.quantize", "8bit"),
+        ("model.answer_format", "prose"),
+        ("model.option_orders", 0),
+        ("model.two_images", 1),
+        ("evaluate.description_repeats", 0),
+        ("finetune.adapt", ["tower"]),
+        ("finetune.train_whole", "connector"),
+        ("finetune.gradient_checkpointing", "no"),
+        ("finetune.images_per_pass", 0),
         ("drafts.accuracy.what", 2.0),
         ("drafts.accuracy.why", 0.5),
         ("benchmark.records.train", 10),
@@ -168,6 +177,44 @@ def test_an_incumbent_is_named_by_round_commit_and_md5(raw, load):
     assert load(raw).incumbent.rev == "abc"
     del raw["incumbent"]["md5"]
     with pytest.raises(ParamsError, match=r"incumbent\.md5"):
+        load(raw)
+
+
+@pytest.fixture
+def server() -> dict[str, object]:
+    """An endpoint's block."""
+    return {
+        "url": "http://localhost:8000/v1",
+        "model": "m",
+        "key": "MEDQ_KEY",
+        "concurrency": 4,
+        "timeout": 60.0,
+        "retries": 3,
+        "max_requests": 1000,
+        "max_cost": 5.0,
+        "price_input": 0.0,
+        "price_output": 0.0,
+    }
+
+
+@pytest.mark.parametrize("key", ["model.id", "drafts.endpoint", "judge.endpoint"])
+def test_an_endpoint_is_named_where_it_is_used(raw, load, server, key):
+    put(raw, key, "endpoint:lab" if key == "model.id" else "lab")
+    with pytest.raises(ParamsError, match=f"{key} names 'lab', which is none of endpoints"):
+        load(raw)
+    raw["endpoints"] = {"lab": server}
+    params = load(raw)
+    assert params.endpoints["lab"].key == "MEDQ_KEY"
+    assert remote(params.model) == (key == "model.id")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("concurrency", 0), ("timeout", 0), ("retries", -1), ("max_cost", -1), ("price_input", -0.1)],
+)
+def test_a_limit_of_an_endpoint_out_of_range_is_named(raw, load, server, key, value):
+    raw["endpoints"] = {"lab": server | {key: value}}
+    with pytest.raises(ParamsError, match=rf"endpoints\.lab\.{key}"):
         load(raw)
 
 

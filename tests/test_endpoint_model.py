@@ -63,10 +63,10 @@ def test_queries_are_drawn_r_times_and_asked_with_letters(tmp_path, images):
         parts = body["messages"][0]["content"]
         return Answer(completion("B" if len(parts) == 2 else "C"))
 
-    queries = [Query((0,), "How severe?", OPTIONS), Query((0, 1), "Which one?", OPTIONS)]
+    queries = [Query(("a",), "How severe?", OPTIONS), Query(("a", "b"), "Which one?", OPTIONS)]
     with FakeServer(script) as server:
         model = EndpointModel(client_of(server, tmp_path), 3, 0.7, 32)
-        one, two = model.score(images, queries)
+        one, two = model.score({"a": images[0], "b": images[1], "unused": None}, queries)
     assert one.probabilities == pytest.approx([0, 1, 0])
     assert two.answers == ("Severe",) * 3
     assert len(server.bodies) == 6
@@ -78,25 +78,29 @@ def test_queries_are_drawn_r_times_and_asked_with_letters(tmp_path, images):
 def test_a_model_that_was_taught_words_is_asked_for_words(tmp_path, images):
     with FakeServer(lambda *_: Answer(completion("Mild"))) as server:
         model = EndpointModel(client_of(server, tmp_path), 1, 0.7, 32, "text")
-        (scored,) = model.score(images, [Query((0,), "How severe?", OPTIONS)])
+        (scored,) = model.score({0: images[0]}, [Query((0,), "How severe?", OPTIONS)])
     assert scored.answers == ("Mild",)
     assert "A. None" not in server.bodies[0]["messages"][0]["content"][-1]["text"]
 
 
-def test_descriptions_are_greedy(tmp_path, images):
+def test_descriptions_are_greedy_unless_several_are_drawn(tmp_path, images):
     def script(_, body):
         return Answer(completion(" A head. ", logprobs=[-0.5, -1.5]))
 
     with FakeServer(script) as server:
         model = EndpointModel(client_of(server, tmp_path), 3, 0.7, 32)
-        assert model.generate(images, "Describe.") == [("A head.", 1.0)] * 2
-    assert [body["temperature"] for body in server.bodies] == [0, 0]
+        assert model.generate(images, "Describe.") == [[("A head.", 1.0)]] * 2
+        assert {body["temperature"] for body in server.bodies} == {0}
+        del server.bodies[:]
+        assert model.generate(images, "Describe.", 0.7, 3) == [[("A head.", 1.0)] * 3] * 2
+    assert sorted(body["seed"] for body in server.bodies) == [0, 0, 1, 1, 2, 2]
+    assert {body["temperature"] for body in server.bodies} == {0.7}
 
 
 def test_a_description_without_log_probabilities_has_no_nll(tmp_path, images):
     with FakeServer(lambda *_: Answer(completion("A head."))) as server:
         model = EndpointModel(client_of(server, tmp_path), 3, 0.7, 32)
-        ((_, nll),) = model.generate(images[:1], "Describe.")
+        (((_, nll),),) = model.generate(images[:1], "Describe.")
     assert math.isnan(nll)
 
 

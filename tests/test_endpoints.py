@@ -58,12 +58,14 @@ def scripted(*answers):
     return lambda number, body: answers[number] if number < len(answers) else OK
 
 
-def test_replies_come_in_order_and_are_asked_once(client):
+def test_replies_come_in_order_and_are_asked_once(client, tmp_path):
     with FakeServer(lambda _, body: Answer(completion(text_of(body).upper()))) as server:
         requests = [Request("a"), Request("b"), Request("a")]
         replies = client(server, concurrency=3).ask(requests)
         assert [reply.text for reply in replies] == ["A", "B", "A"]
         assert len(server.bodies) == 2
+        lines = (tmp_path / "m.jsonl").read_text().splitlines()
+        assert lines == sorted(lines)
         again = client(server)
         assert again.ask(requests) == replies
         assert again.spent.requests == 0

@@ -12,6 +12,7 @@ from medq_engine.language import (
     prompt,
     quality_question,
     question,
+    reply,
     unlike,
     verdict_of,
     worst,
@@ -123,3 +124,22 @@ def test_the_quality_question_offers_the_verdicts():
 def test_a_prompt_lists_the_options_and_an_open_question_stands_alone():
     assert prompt("Q?", ("Yes", "No")) == "Q?\nYes\nNo\nAnswer with one option."
     assert prompt("Describe it.", ()) == "Describe it."
+
+
+def test_options_are_lettered_where_the_answer_is_a_letter():
+    expected = "Q?\nA. Yes\nB. No\nAnswer with the letter of one option only."
+    assert prompt("Q?", ("Yes", "No"), "letter") == expected
+    assert prompt("Describe it.", (), "letter") == "Describe it."
+
+
+def test_a_reply_is_the_option_or_its_letter_and_a_description_is_itself():
+    assert reply(("Yes", "No"), "No") == "No"
+    assert [reply(("Yes", "No"), option, "letter") for option in ("Yes", "No")] == ["A", "B"]
+    assert reply((), "All is well.", "letter") == "All is well."
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_every_option_of_the_longest_question_has_a_letter(modality):
+    text, options = question("what", modality)
+    asked = prompt(text, options, "letter")
+    assert all(f"\n{reply(options, option, 'letter')}. {option}\n" in asked for option in options)

@@ -11,12 +11,17 @@ from PIL import Image
 
 from medq_engine import report
 from medq_engine.statistics import Difference
-from medq_engine.tables import ITEM, PREDICTION, PROTOTYPE, RECORD, table
+from medq_engine.tables import ITEM, PREDICTION, PROTOTYPE, RECORD, Images, table, write
 
 HOSTILE = "<script>alert(1)</script>"
 RATE = {"rate": 0.25, "low": 0.1, "high": 0.5}
-
-
+FORECAST = {"ece": 0.123, "brier": 0.2, "auroc": None, "nll": 0.6}
+RECALIBRATION = {
+    "folds": 5,
+    "raw": FORECAST,
+    "temperature": FORECAST | {"ece": 0.045},
+    "platt": FORECAST | {"ece": 0.067},
+}
 BLIND = {"value": 0.01, "low": -0.02, "high": 0.04}
 
 
@@ -31,6 +36,7 @@ def summary(accuracy: float) -> dict[str, object]:
         "items": 60,
         "accuracy": accuracy,
         "failures": 20,
+        "unparsed": 0,
         "accuracy_by": {
             "question_type": {"how": 0.4, "what": 0.5, "yes-no": 0.6},
             "modality": {"ct": 0.5, "mri": 0.5},
@@ -86,7 +92,7 @@ def context(tmp_path):
             "route": {"expert_share": 0.18},
             "annotate_import": {"phash_bits": 0},
             "finetune": {
-                "modules_to_save": ["modality_projection"],
+                "train_whole": ["connector"],
                 "route_weight": {"model": 1, "draft": 0, "expert": 1},
             },
             "quality_gate": {"resamples": 2000, "confidence": 0.95, "margin": 0.05},
@@ -113,7 +119,7 @@ def context(tmp_path):
                 },
             },
         },
-        "evaluate": summary(0.5),
+        "evaluate": summary(0.5) | {"recalibration": RECALIBRATION},
         "cluster": {"failures": 20, "prototypes": 1},
         "retrieve": {
             "candidates": 600,
@@ -184,6 +190,34 @@ def test_the_same_context_gives_the_same_text(context):
 
 def test_comparisons_stand_with_their_grain(context):
     assert "fine-grained 90 50.0% → 60.0% 90 50.0% → 58.0%" in text_of(report.render(context))
+
+
+def test_calibration_stands_as_it_is_and_as_it_could_be(context):
+    assert "Calibration error (ECE) 0.123 0.045 0.067" in text_of(report.render(context))
+    assert "measured on the rest, scenes kept whole (5 folds)" in text_of(report.render(context))
+    context["evaluate"]["recalibration"] |= {"temperature": None, "platt": None}
+    assert "Calibration error (ECE) 0.123 - -" in text_of(report.render(context))
+
+
+def test_answers_that_could_not_be_read_are_told(context):
+    assert "could not be read" not in report.render(context)
+    context["evaluate"]["unparsed"] = 17
+    assert "17 of the answers that the model gave could not be read" in report.render(context)
+
+
+def test_two_judges_stand_side_by_side(context):
+    assert "Two judges" not in report.render(context)
+    axis = {"n": 60, "unparsed": 4, "exact": 0.75}
+    axis |= {"kappa": 0.61, "kappa_low": 0.5, "kappa_high": 0.7}
+    undefined = axis | {"kappa": None, "kappa_low": None, "kappa_high": None}
+    context["evaluate"]["llm_judge"] = {
+        "completeness": 1.25,
+        "quality": 1.5,
+        "agreement": {"completeness": axis, "quality": undefined},
+    }
+    text = text_of(report.render(context))
+    assert "completeness 1.00 1.25 4 of 60 75.0% 0.61 (0.50 to 0.70)" in text
+    assert "quality 1.00 1.50 4 of 60 75.0% - (- to -)" in text
 
 
 def test_it_says_whether_the_benchmark_can_be_guessed(context):
@@ -335,7 +369,7 @@ def test_metrics_are_those_of_the_stages_before_the_gate(tmp_path):
     assert report.metrics_of(tmp_path) == {stage: {"stage": stage} for stage in report.METRICS}
 
 
-def test_examples_are_chosen_by_id_one_modality_after_the_other():
+def test_examples_are_chosen_by_id_one_modality_after_the_other(tmp_path):
     names = [f"{m}{n}" for m in ("fundus", "mri", "ct") for n in (2, 1, 3)]
     items = table(
         [
@@ -353,11 +387,12 @@ def test_examples_are_chosen_by_id_one_modality_after_the_other():
         ITEM,
     )
     images = ({"image_id": n, "image": {"bytes": n.encode(), "path": n}} for n in names)
+    write(table(images, RECORD), tmp_path / "records.parquet", RECORD)
     before = table(
         [{"item_id": f"{n}-description", "text": f"before {n}"} for n in names], PREDICTION
     )
     after = before.with_columns(pl.col("text").str.replace("before", "after"))
-    found = report.examples(items, table(images, RECORD), before, after)
+    found = report.examples(items, Images(tmp_path / "records.parquet"), before, after)
     order = ["mri1", "ct1", "fundus1", "mri2", "ct2", "fundus2"]
     assert [example["image"].decode() for example in found] == order
     assert found[0] == {

@@ -4,13 +4,15 @@ import pytest
 
 from medq_engine.config import RouteParams
 from medq_engine.language import NO_DEGRADATION, labels, question
-from medq_engine.mllm import Scored
+from medq_engine.questions import Query, Scored
 from medq_engine.routing import (
     RoutingError,
     agreement,
     assign,
     claim,
+    drafted,
     fault_errors,
+    query_of,
     route,
     suspicion,
     tasks_of,
@@ -55,6 +57,7 @@ def assigned(
     agreements,
     suspicions=None,
     *,
+    unread=(),
     expert_share=1.0,
     audit_share=0.0,
     quantile=0.8,
@@ -63,6 +66,7 @@ def assigned(
     return assign(
         entropies,
         agreements,
+        [i not in unread for i in range(len(entropies))],
         [0.0] * len(entropies) if suspicions is None else suspicions,
         entropy_quantile=quantile,
         tau_ann=0.5,
@@ -90,6 +94,13 @@ def test_above_the_ceiling_the_most_suspect_reach_experts_and_the_rest_are_defer
 def test_equally_suspect_tasks_reach_experts_least_sure_first_then_in_their_order():
     routed, _ = assigned([1.0, 0.5, 1.0, 0.9, 2.0], [0.0] * 5, expert_share=0.4, quantile=1.0)
     assert [r.route for r in routed] == ["expert", DEFERRED, "expert", DEFERRED, "draft"]
+
+
+def test_a_draft_that_could_not_be_read_labels_nothing():
+    routed, _ = assigned(np.arange(5.0), [0.0] * 5, unread={3, 4}, quantile=0.5)
+    assert [r.route for r in routed] == ["expert", "expert", "draft", "expert", "expert"]
+    routed, _ = assigned(np.arange(5.0), [0.0] * 5, unread={3, 4}, quantile=0.5, expert_share=0.0)
+    assert [r.route for r in routed] == [DEFERRED, DEFERRED, "draft", DEFERRED, DEFERRED]
 
 
 def answered(fault, error_rate, modality="ct"):
@@ -137,6 +148,13 @@ def test_a_draft_is_believed_where_the_model_errs_and_twice_where_the_search_agr
     assert suspicion(control, "aliasing", errors) == 0.8
     assert suspicion(fetched, "blur", errors) == 0.1
     assert suspicion(fetched, "spike noise", errors) == 1.0  # dev never showed it
+
+
+@pytest.mark.parametrize("kind", ["what", "yes-no", "how"])
+@pytest.mark.parametrize("attribute", ["aliasing", ""])
+def test_a_draft_that_could_not_be_read_claims_nothing(kind, attribute):
+    task = {"question_type": kind, "modality": "mri", "attribute": attribute}
+    assert suspicion(task, "", {("mri", "aliasing"): 0.8}) == 0.0
 
 
 def test_an_empty_batch_has_no_routes():
@@ -233,6 +251,23 @@ def test_tasks_carry_the_models_own_answer_its_nll_and_the_draft(task_row, setti
     assert row["draft"] == "No"
     assert row["agreement"] == 0.0
     assert row["route"] == "draft"  # H == tau_H in a batch of one
+
+
+def test_a_task_asks_its_question_about_its_image(task_row):
+    expected = Query(("image-t",), "Is there aliasing in this MRI image?", ("Yes", "No"))
+    assert query_of(task_row("t")) == expected
+
+
+def test_an_unread_draft_is_empty_and_sends_its_task_to_an_expert(task_row, settings):
+    tasks = [task_row("a"), task_row("b")]
+    drafts = drafted(tasks, [None, "Yes"], "server")
+    assert dict(drafts.schema) == DRAFT
+    assert drafts["answer"].to_list() == ["", "Yes"]
+    assert drafts["annotator"].to_list() == ["server", "server"]
+    results = [scored(0.6), scored(0.9)]  # unsure of the first, which the draft would label
+    rows, _ = route(tasks, results, drafts, {}, settings, np.random.default_rng(0))
+    assert [row["route"] for row in rows] == ["expert", "model"]
+    assert rows[0]["draft"] == ""
 
 
 def test_the_routed_batch_keeps_the_contract(task_row, settings):

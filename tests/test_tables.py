@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -131,20 +132,93 @@ def test_a_dataclass_becomes_plain_values_to_the_bottom():
     assert plain(3) == 3
 
 
-def test_the_pool_opens_images_of_all_shards_by_id(tmp_path):
+def record(name: str, image: Image.Image, modality: str = "mri") -> dict[str, object]:
+    """A row of schema RECORD."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
     text = dict.fromkeys(("subject_id", "source", "origin", "licence"), "x")
-    for number, (name, mode) in enumerate([("a", "L"), ("b", "RGB")]):
-        buffer = io.BytesIO()
-        Image.new(mode, (4, 3), 7 if mode == "L" else (1, 2, 3)).save(buffer, "PNG")
-        row = {"image_id": name, "image": {"bytes": buffer.getvalue(), "path": "x"}}
-        row |= {"modality": ["mri", "ct"][number], **text, "width": 4, "height": 3}
-        write(table([row], RECORD), tmp_path / f"shard-{number}.parquet", RECORD)
-    pool = Images(tmp_path)
-    assert list(pool) == ["a", "b"]
-    assert len(pool) == 2
-    assert pool["a"].mode == "RGB"
-    assert pool["a"].getpixel((0, 0)) == (7, 7, 7)
-    assert pool["b"].getpixel((0, 0)) == (1, 2, 3)
-    assert pool.modality == {"a": "mri", "b": "ct"}
-    assert pool.struct("b")["path"] == "b.png"
-    assert Image.open(io.BytesIO(pool.struct("b")["bytes"])).size == (4, 3)
+    png = {"bytes": buffer.getvalue(), "path": "x"}
+    size = {"width": image.width, "height": image.height}
+    return {"image_id": name, "image": png, "modality": modality, **text, **size}
+
+
+@pytest.fixture
+def shards(tmp_path, noise_images):
+    """Two shards: i0 to i99 in row groups of 64 and 36 images, and a grey one."""
+    rows = [record(f"i{n}", noise_images[n % 4], "mri" if n % 2 else "ct") for n in range(100)]
+    write(table(rows, RECORD), tmp_path / "shard-0.parquet", RECORD)
+    grey = record("grey", Image.new("L", (4, 3), 7), "fundus")
+    write(table([grey], RECORD), tmp_path / "shard-1.parquet", RECORD)
+    return tmp_path
+
+
+@pytest.fixture
+def groups_read(monkeypatch) -> list[int]:
+    """Row groups whose pictures are read from now on, in their order."""
+    read_groups = []
+    real = pq.ParquetFile.read_row_group
+
+    def noted(self, group, columns=None):
+        if columns is None or "image" in columns:
+            read_groups.append(group)
+        return real(self, group, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    return read_groups
+
+
+def test_images_of_all_shards_are_those_of_the_table(shards):
+    images = Images(shards)
+    eager = read(shards, RECORD)
+    assert list(images) == eager["image_id"].to_list()
+    assert len(images) == 101
+    assert images.modality == dict(zip(eager["image_id"], eager["modality"], strict=True))
+    for row in eager.iter_rows(named=True):
+        data = row["image"]["bytes"]
+        assert images.struct(row["image_id"]) == {"bytes": data, "path": f"{row['image_id']}.png"}
+        expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        assert np.array_equal(np.asarray(images[row["image_id"]]), expected)
+    assert images["grey"].mode == "RGB"
+    assert images["grey"].getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_one_file_is_read_like_a_folder(shards):
+    assert list(Images(shards / "shard-1.parquet")) == ["grey"]
+
+
+def test_pictures_are_read_when_they_are_asked_for_a_group_at_a_time(shards, groups_read):
+    images = Images(shards)
+    assert groups_read == []
+    for name in ("i70", "i99", "i64", "i0", "i70", "grey"):
+        images.struct(name)
+    assert groups_read == [1, 0, 0]  # the grey one is in the first group of its own file
+
+
+def test_what_was_not_asked_for_longest_is_let_go(shards, groups_read, monkeypatch):
+    monkeypatch.setattr(Images, "HELD_BYTES", 64 * 8000)  # each picture takes about 7 000
+    images = Images(shards)
+    for name in ("i0", "grey", "i1", "i70", "i0", "grey"):
+        images.struct(name)
+    # The second group puts out the grey one's and then the first.
+    assert groups_read == [0, 0, 1, 0, 0]
+
+
+def test_a_group_above_the_limit_is_held_until_the_next(shards, groups_read, monkeypatch):
+    monkeypatch.setattr(Images, "HELD_BYTES", 0)
+    images = Images(shards)
+    for name in ("i0", "i1", "i70", "i2"):
+        images.struct(name)
+    assert groups_read == [0, 1, 0]
+
+
+def test_an_image_that_is_not_there_is_a_key_error(shards):
+    with pytest.raises(KeyError, match="nowhere"):
+        Images(shards)["nowhere"]
+
+
+def test_a_missing_file_or_column_of_images_is_named(tmp_path):
+    with pytest.raises(TableError, match=r"none\.parquet: no such table"):
+        Images(tmp_path / "none.parquet")
+    table([], RECORD).drop("modality").write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(TableError, match=r"x\.parquet: column 'modality' \(String\) is missing"):
+        Images(tmp_path)

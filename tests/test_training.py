@@ -7,7 +7,7 @@ import torch
 from medq_engine import towers, training
 from medq_engine.adapter import attach
 from medq_engine.descriptions import turns
-from medq_engine.language import Finding, Turn
+from medq_engine.language import Finding, Turn, prompt
 from medq_engine.mllm import Mllm
 from medq_engine.training import (
     AnswerLoss,
@@ -172,9 +172,9 @@ def test_the_loss_is_the_mean_over_answer_tokens_weighted_by_sample(nano_model, 
 
 def test_the_loss_is_that_of_a_plain_pass_over_every_turn(nano_model, samples, plain_pass):
     sample = samples[1]
-    (encoded,) = [encode(nano_model, sample)]
+    encoded = encode(nano_model, sample)
     nll = [
-        -plain_pass(nano_model, [sample.image], training.prompt(t.question, t.options), ids).sum()
+        -plain_pass(nano_model, [sample.image], prompt(t.question, t.options), ids).sum()
         for t, asked in zip(sample.turns, encoded.turns, strict=True)
         for ids in asked.answers
     ]
@@ -183,10 +183,8 @@ def test_the_loss_is_that_of_a_plain_pass_over_every_turn(nano_model, samples, p
 
 def test_a_model_that_answers_by_letter_is_taught_letters(nano_model, noise_images):
     lettered = Mllm(nano_model.model, nano_model.processor, "letter")
-    ((asked,), decode) = (
-        encode(lettered, one_turn(noise_images[0], "No")).turns,
-        nano_model.processor.tokenizer.decode,
-    )
+    (asked,) = encode(lettered, one_turn(noise_images[0], "No")).turns
+    decode = nano_model.processor.tokenizer.decode
     assert "A. Yes\nB. No" in decode(asked.question)
     assert decode(asked.answers[0], skip_special_tokens=True).strip() == "B"
 

@@ -47,7 +47,7 @@ def attach(
     config = LoraConfig(
         r=rank,
         lora_alpha=lora_alpha,
-        target_modules=lora_targets(mllm.family, adapt) if adapt else [],
+        target_modules=lora_targets(mllm.family, adapt),
         modules_to_save=whole_modules(mllm.family, mllm.base, train_whole) or None,
         # Where a base has one matrix for words in and words out, its adapter has one too.
         ensure_weight_tying="words" in train_whole and tied(mllm),

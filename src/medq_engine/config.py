@@ -278,7 +278,7 @@ class Finetune:
 
     rank: Positive
     lora_alpha: Positive
-    adapt: tuple[Part, ...]
+    adapt: Annotated[tuple[Part, ...], Field(min_length=1)]
     train_whole: tuple[Part, ...]
     gradient_checkpointing: bool
     steps: Positive

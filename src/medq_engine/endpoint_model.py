@@ -7,7 +7,7 @@ counted.
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -44,18 +44,25 @@ class EndpointModel:
         self.max_new_tokens = max_new_tokens
         self.answer_format = answer_format
 
-    def score(self, images: Sequence[Image.Image], queries: Sequence[Query]) -> list[Scored]:
+    def score(
+        self, images: Mapping[Hashable, Image.Image], queries: Sequence[Query]
+    ) -> list[Scored]:
         """Vote shares of the options of every query, in the order of the queries.
+
+        Args:
+            images: Pictures by the keys that the queries name them by.
+            queries: Questions with options.
 
         Raises:
             EndpointError: Some answers could not be had; those that came are kept.
         """
-        pngs = [_png(image) for image in images]
+        shown = {key for query in queries for key in query.images}
+        pngs = {key: _png(images[key]) for key in shown}
         replies = self.client.ask(
             [
                 Request(
                     text=prompt(query.question, query.options, self.answer_format),
-                    images=tuple(pngs[index] for index in query.images),
+                    images=tuple(pngs[key] for key in query.images),
                     temperature=self.temperature,
                     max_tokens=self.max_new_tokens,
                     repeat=repeat,
@@ -69,17 +76,28 @@ class EndpointModel:
             for index, query in enumerate(queries)
         ]
 
-    def generate(self, images: Sequence[Image.Image], text: str) -> list[tuple[str, float]]:
-        """Greedy answers to one open question about each image, with mean token NLL in nats.
+    def generate(
+        self, images: Sequence[Image.Image], text: str, temperature: float = 0.0, repeats: int = 1
+    ) -> list[list[tuple[str, float]]]:
+        """For each image, `repeats` answers to an open question with their mean token NLL in nats.
 
         NLL is nan where the server gives no log-probabilities.
+
+        Raises:
+            EndpointError: Some answers could not be had; those that came are kept.
         """
+        pngs = [_png(image) for image in images]
         replies = self.client.ask(
-            [Request(text, (_png(image),), max_tokens=self.max_new_tokens) for image in images]
+            [
+                Request(text, (png,), temperature, self.max_new_tokens, repeat)
+                for png in pngs
+                for repeat in range(repeats)
+            ]
         )
-        return [
+        said = [
             (reply.text.strip(), math.nan if reply.nll is None else reply.nll) for reply in replies
         ]
+        return [said[index * repeats :][:repeats] for index in range(len(pngs))]
 
 
 def count_votes(draws: Sequence[Reply], options: Sequence[str]) -> Scored:

@@ -100,6 +100,8 @@ class Client:
         }
         if missing:
             self._fetch(list(missing.values()))
+            # In an order that does not depend on which answer came first.
+            self.store.compact()
         return [chat.reply(self.store[key]) for key in keys]
 
     def _fetch(self, missing: Sequence[tuple[Request, Mapping[str, object]]]) -> None:

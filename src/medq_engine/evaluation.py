@@ -5,8 +5,9 @@ strictly above gamma (arXiv 2603.19863). Option probabilities are exact here, so
 nothing and are the same in every run.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
@@ -89,7 +90,9 @@ def predict(
     pairs = by_task.get("comparison", [])
     asked = [query_of(item) for item in closed]
     if two_images:
-        asked += [query_of(item) for item in pairs]
+        asked += [
+            Query(tuple(item["image_ids"]), item["question"], (FIRST, SECOND)) for item in pairs
+        ]
     else:
         asked += [
             Query((image_id,), *quality_question(item["modality"]))
@@ -104,19 +107,20 @@ def predict(
     for n, item in enumerate(pairs):
         if two_images:
             found = levels[n]
-            better = float(found.probabilities[item["options"].index(FIRST)])
-            lost = found.unparsed
+            better = float(found.probabilities[0])
+            said = [found]
         else:
-            first, second = levels[2 * n : 2 * n + 2]
-            better = first_is_better(first.probabilities, second.probabilities)
-            lost = first.unparsed + second.unparsed
+            said = levels[2 * n : 2 * n + 2]
+            better = first_is_better(*(found.probabilities for found in said))
         chosen = FIRST if better >= 0.5 else SECOND
+        if any(map(unread, said)):
+            chosen = ""
         rows[item["item_id"]] = {
             "answer": chosen,
             "correct": chosen == item["answer"],
             "probabilities": [better, 1 - better],
             "probability_of_truth": better if item["answer"] == FIRST else 1 - better,
-            "unparsed": lost,
+            "unparsed": sum(found.unparsed for found in said),
         }
 
     opened = by_task.get("description", [])
@@ -150,6 +154,11 @@ def query_of(item: Mapping[str, object]) -> Query:
     return Query(tuple(item["image_ids"]), item["question"], tuple(item["options"]))
 
 
+def unread(found: Scored) -> bool:
+    """True where nothing that was said could be read: the probabilities mean nothing."""
+    return found.answers is not None and found.unparsed == len(found.answers)
+
+
 def answered(
     item: Mapping[str, object],
     found: Scored,
@@ -171,7 +180,7 @@ def answered(
             item["item_id"], options, probabilities, repeats, temperature, seed
         )
     best = int(probabilities.argmax())
-    given = "" if found.unparsed == len(answers) else options[best]
+    given = "" if unread(found) else options[best]
     error_rate = float(np.mean([answer != item["answer"] for answer in answers]))
     return {
         "answer": given,
@@ -203,32 +212,20 @@ def predict_file(
     """
     check_schema(items, ITEM)
     predictions.parent.mkdir(parents=True, exist_ok=True)
-    by_image = predictions.with_name(predictions.name + ".items")
-    unordered = predictions.with_name(predictions.name + ".unordered")
-    partial = predictions.with_name(predictions.name + ".partial")
-    first_image = pl.col("image_ids").list.first()
-    rows = pl.scan_parquet(items).with_row_index("row")
-    rows.sort(first_image, "row").sink_parquet(by_image)
-
-    def chunks() -> Iterator[pl.DataFrame]:
-        for batch in pq.ParquetFile(by_image).iter_batches(ITEMS_AT_ONCE):
-            chunk = pl.DataFrame(pl.from_arrow(batch))
-            made = predict(model, images, chunk.drop("row"), **asking)
-            yield made.with_columns(chunk["row"])
-
-    writer = None
-    for chunk in chunks():
-        rows_made = chunk.to_arrow()
-        writer = writer or pq.ParquetWriter(unordered, rows_made.schema)
-        writer.write_table(rows_made)
-    if writer is None:
-        table([], PREDICTION).with_columns(row=pl.lit(0)).write_parquet(unordered)
-    else:
-        writer.close()
-    pl.scan_parquet(unordered).sort("row").drop("row").sink_parquet(partial)
-    partial.replace(predictions)
-    by_image.unlink()
-    unordered.unlink()
+    with TemporaryDirectory(dir=predictions.parent) as folder:
+        by_image, unordered = Path(folder, "items"), Path(folder, "unordered")
+        done = Path(folder, "predictions")
+        first_image = pl.col("image_ids").list.first()
+        rows = pl.scan_parquet(items).with_row_index("row")
+        rows.sort(first_image, "row").sink_parquet(by_image)
+        columns = table([], PREDICTION).with_columns(row=pl.lit(0, pl.UInt32)).to_arrow().schema
+        with pq.ParquetWriter(unordered, columns) as writer:
+            for batch in pq.ParquetFile(by_image).iter_batches(ITEMS_AT_ONCE):
+                chunk = pl.DataFrame(pl.from_arrow(batch))
+                made = predict(model, images, chunk.drop("row"), **asking)
+                writer.write_table(made.with_columns(chunk["row"]).to_arrow())
+        pl.scan_parquet(unordered).sort("row").drop("row").sink_parquet(done)
+        done.replace(predictions)
 
 
 def first_is_better(first: np.ndarray, second: np.ndarray) -> float:
@@ -315,8 +312,10 @@ def recalibration(items: pl.DataFrame, predictions: pl.DataFrame, seed: int) -> 
         predictions: Schema PREDICTION.
         seed: Of the division into folds.
     """
-    closed = items.filter(pl.col("task") == "perception").join(
-        predictions, on="item_id", suffix="_given", maintain_order="left"
+    closed = (
+        items.filter(pl.col("task") == "perception")
+        .join(predictions, on="item_id", suffix="_given", maintain_order="left")
+        .filter(pl.col("answer_given") != "")  # what could not be read has no probabilities
     )
     options = zip(closed["options"], closed["answer"], strict=True)
     truth = [listed.to_list().index(answer) for listed, answer in options]

@@ -32,6 +32,10 @@ warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 # What a processor returns for every token, not for every image.
 TOKEN_INPUTS = ("token_type_ids", "mm_token_type_ids")
 PROBE = "Q"
+ORDER = (
+    "this processor writes the question differently beside an image than alone, or before it; "
+    "the engine needs a chat template that puts images first and then the text"
+)
 
 
 class ModelError(MedqError):
@@ -123,7 +127,7 @@ def render(processor: ProcessorMixin, text: str, answer: str | None = None, imag
         raise ModelError("the chat template does not continue its own generation prompt")
     said, end = chat[len(asked) :].rstrip("\n"), processor.tokenizer.eos_token
     # A template that writes no end of turn (LLaVA-1.5) would never teach the model to stop.
-    return said if said.rstrip() != answer else said.rstrip() + end
+    return said if said.strip() != answer else said.rstrip() + end
 
 
 def process(
@@ -170,10 +174,7 @@ def show(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Shown:
     inputs.pop("attention_mask")
     tail = encode_question(processor, PROBE, len(images))
     if tuple(ids[-len(tail) :]) != tail:
-        raise ModelError(
-            "this processor writes the question differently beside an image than alone, or before "
-            "it; the engine needs a chat template that puts images first and then the text"
-        )
+        raise ModelError(ORDER)
     head = len(ids) - len(tail)
     beside = {k: tuple(inputs.pop(k)[0, :head].tolist()) for k in TOKEN_INPUTS if k in inputs}
     return Shown(tuple(ids[:head]), inputs, beside)
@@ -183,15 +184,25 @@ def show(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Shown:
 def encode_question(processor: ProcessorMixin, text: str, images: int = 1) -> tuple[int, ...]:
     """Token ids of a prompt behind its images: the question, and the turn to the answer."""
     chat = render(processor, text, images=images)
-    start = chat.rindex(processor.image_token) + len(processor.image_token)
-    return tuple(processor.tokenizer(chat[start:], add_special_tokens=False)["input_ids"])
+    behind = chat.rpartition(processor.image_token)[2]
+    if text not in behind:
+        raise ModelError(ORDER)
+    return _tokens(processor, behind)
 
 
 @lru_cache(maxsize=4096)
 def encode_answer(processor: ProcessorMixin, answer: str) -> tuple[int, ...]:
     """Token ids of an answer with the end-of-turn marker, as the chat template writes them."""
-    reply = render(processor, PROBE, answer)
-    return tuple(processor.tokenizer(reply, add_special_tokens=False)["input_ids"])
+    return _tokens(processor, render(processor, PROBE, answer))
+
+
+def _tokens(processor: ProcessorMixin, text: str) -> tuple[int, ...]:
+    """Token ids of a text that stands behind an image.
+
+    Llama's tokenizer puts a space before what comes first, so the image's token does.
+    """
+    chat = processor.image_token + text
+    return tuple(processor.tokenizer(chat, add_special_tokens=False)["input_ids"][1:])
 
 
 def stack(prompts: Sequence[Shown]) -> dict[str, torch.Tensor]:

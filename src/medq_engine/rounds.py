@@ -26,6 +26,7 @@ ROUND_FILES = (
     "data/dvc.lock",
     "models/dvc.lock",
     "models/base",
+    "data/answers",
     "metrics",
 )
 

@@ -86,7 +86,10 @@ def suspicion(
     the model knows well is most likely wrong itself, one that claims what the model never sees is
     worth a look. A draft that claims the very fault whose failures fetched the image counts twice:
     the search and the draft are two witnesses. A fault that dev never shows counts as never seen.
+    A draft that could not be read claims nothing.
     """
+    if not draft:
+        return 0.0
     claimed = claim(task, draft)
     error = errors.get((str(task["modality"]), claimed), 1.0)
     return 2 * error if claimed == task["attribute"] else error

@@ -62,7 +62,7 @@ def log_probabilities(mllm: Mllm, rows: Sequence[Row]) -> tuple[torch.Tensor, to
             for row in rows
             for asked in row.asked
         ]
-    shared = not mllm.base.is_gradient_checkpointing and within_window(mllm, rows)
+    shared = not mllm.base.is_activation_checkpointing and within_window(mllm, rows)
     states = (tree_states if shared else plain_states)(mllm, rows)
     answers = [answer for row in rows for asked in row.asked for answer in asked.answers]
 

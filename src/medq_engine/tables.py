@@ -299,6 +299,9 @@ class Images(Mapping[str, Image.Image]):
     def __getitem__(self, image_id: str) -> Image.Image:
         return Image.open(io.BytesIO(self._bytes(image_id))).convert("RGB")
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
 

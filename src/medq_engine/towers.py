@@ -29,14 +29,17 @@ def frozen(mllm: Mllm) -> bool:
 def look(mllm: Mllm, shown: Shown) -> Output:
     """The tower's output for the images of one prompt, on the CPU."""
     seen: list[Output] = []
-    hook = tower_of(mllm).register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+    # Copied at once: the model writes what its connector makes of them into the same object.
+    hook = tower_of(mllm).register_forward_hook(
+        lambda _module, _inputs, out: seen.append(_apply(out, lambda tensor: tensor.to("cpu")))
+    )
     try:
         tensors = {name: tensor.to(mllm.device) for name, tensor in shown.tensors.items()}
         mllm.base.model.get_image_features(**tensors, return_dict=True)
     finally:
         hook.remove()
     (output,) = seen
-    return _apply(output, lambda tensor: tensor.to("cpu"))
+    return output
 
 
 @contextmanager
@@ -44,8 +47,7 @@ def replayed(mllm: Mllm, outputs: Sequence[Output]) -> Iterator[None]:
     """Within, the tower answers with these outputs, one for each prompt of the batch, laid end to
     end, whatever it is shown."""
     tower, together = tower_of(mllm), _join(outputs)
-    here = _apply(together, lambda tensor: tensor.to(mllm.device))
-    tower.forward = lambda *_inputs, **_settings: here
+    tower.forward = lambda *_inputs, **_settings: _apply(together, lambda t: t.to(mllm.device))
     try:
         yield
     finally:
