@@ -355,10 +355,14 @@ def test_recalibration_joins_items_and_predictions_by_id(item_row):
     given = [
         {
             "item_id": f"q{n}",
+            "answer": "Yes" if (n % 2 == 0) != (n == 5) else "No",
             "probabilities": [0.8, 0.2] if (n % 2 == 0) != (n == 5) else [0.2, 0.8],
         }
         for n in reversed(range(12))
     ]
+    # Nothing could be read of this one: its even probabilities say nothing.
+    rows.append(item_row("lost", scene_id="s9"))
+    given.append({"item_id": "lost", "answer": "", "probabilities": [0.5, 0.5]})
     found = recalibration(table(rows, ITEM), table(given, PREDICTION), seed=1)
     assert found["items"] == 12
     assert found["groups"] == 6

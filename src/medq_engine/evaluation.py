@@ -304,8 +304,12 @@ def described_otherwise(opened: pl.DataFrame) -> dict[str, object]:
     return found
 
 
-def recalibration(items: pl.DataFrame, predictions: pl.DataFrame, seed: int) -> dict[str, object]:
+def recalibration(
+    items: pl.DataFrame, predictions: pl.DataFrame, seed: int
+) -> dict[str, object] | None:
     """What temperature and Platt scaling would mend, cross-fitted by scene (`recalibrated`).
+
+    None where not one answer could be read.
 
     Args:
         items: Schema ITEM; perception items are used.
@@ -317,6 +321,8 @@ def recalibration(items: pl.DataFrame, predictions: pl.DataFrame, seed: int) -> 
         .join(predictions, on="item_id", suffix="_given", maintain_order="left")
         .filter(pl.col("answer_given") != "")  # what could not be read has no probabilities
     )
+    if closed.is_empty():
+        return None
     options = zip(closed["options"], closed["answer"], strict=True)
     truth = [listed.to_list().index(answer) for listed, answer in options]
     probabilities = closed["probabilities"].to_list()
