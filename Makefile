@@ -53,7 +53,6 @@ bench-inference: $(READY) ## closed questions: the usual loop against ours, and 
 	python -m pipeline.bench_inference
 
 bench-finetune: $(READY) ## fine-tuning: one turn a sample against several turns an image
-	dvc repro models/dvc.yaml:replay
 	python -m pipeline.bench_finetune
 
 test: $(READY) ## the tests

@@ -1,9 +1,10 @@
 """Who answers an evaluation's questions, and how every evaluation asks them."""
 
+from functools import cache
 from pathlib import Path
 
 from medq_engine.answer_store import AnswerStore
-from medq_engine.config import ENDPOINT, Params, remote
+from medq_engine.config import ENDPOINT, Endpoint, Params, remote
 from medq_engine.endpoint_model import EndpointModel
 from medq_engine.endpoints import Client
 from medq_engine.evaluation import Answers
@@ -12,8 +13,16 @@ from pipeline import models, paths
 
 
 def client(params: Params, name: str) -> Client:
-    """A server of `endpoints`, with the answers that it has given so far."""
-    return Client(params.endpoints[name], AnswerStore(paths.ANSWERS / f"{name}.jsonl"))
+    """A server of `endpoints`, with the answers that it has given so far.
+
+    One for all parts that it takes in a stage: its limits are the stage's.
+    """
+    return _client(params.endpoints[name], (paths.ANSWERS / f"{name}.jsonl").absolute())
+
+
+@cache
+def _client(server: Endpoint, store: Path) -> Client:
+    return Client(server, AnswerStore(store))
 
 
 def model(params: Params, adapter: Path | None) -> Answers:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from medq_engine import adapter, lessons, mllm, tables, towers, training
+from medq_engine import adapter, mllm, nano, towers, training
 from medq_engine.config import Finetune
 from medq_engine.language import prompt
 from medq_engine.training import Sample
@@ -141,21 +141,23 @@ def adapted(settings: Finetune, parts: Sequence[Part], seed: int, load: Load) ->
 def main() -> None:
     params = paths.params()
     print(machine.described())
-    replay = tables.read(paths.REPLAY, tables.TRAINING)
-    order = np.random.default_rng(params.seed).permutation(len(replay))[: IMAGES + HELD_OUT]
-    samples = lessons.samples_of(replay[order.tolist()], {"expert": 1.0}, 1, params.seed)
+    # Phantoms with the faults that the base was not taught: there is something to learn.
+    teaching = nano.draw_phantoms(
+        IMAGES + HELD_OUT, params.images.size, params.faults.rare, "bench-finetune"
+    )
+    samples = nano.lessons(teaching, params.seed)
     taught, held_out = samples[:IMAGES], samples[IMAGES:]
 
     def large() -> mllm.Mllm:
         training.deterministic(params.seed, params.model.threads)
         return shapes.smolvlm_256m()
 
-    nano = partial(models.load, params, adapter=None)
+    small = partial(models.load, params, adapter=None)
     rate = params.finetune.learning_rate
     for parts in (["vision", "language"], ["language"]):
         about = "LoRA on " + " and ".join(parts)
         with_lora = partial(adapted, params.finetune, parts, params.seed)
-        compare(f"nano, {about}", partial(with_lora, nano), taught, held_out, PER_STEP, rate)
+        compare(f"nano, {about}", partial(with_lora, small), taught, held_out, PER_STEP, rate)
         compare(
             f"SmolVLM-256M's shape, random weights, {about}",
             partial(with_lora, large),

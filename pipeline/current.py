@@ -2,13 +2,18 @@
 
 import shutil
 
-from medq_engine import adapter, rounds
+from medq_engine import adapter, rounds, tables
+from medq_engine.config import remote
 from pipeline import models, paths, stage
 
 
 def main() -> None:
     params = paths.params()
     shutil.rmtree(paths.CURRENT, ignore_errors=True)
+    if remote(params.model):
+        # A server takes no adapter; the folder says so, since the stages depend on it.
+        tables.write_json({"model": params.model.id}, paths.CURRENT / "endpoint.json")
+        return
     incumbent = params.incumbent
     if incumbent is None:
         lora = params.finetune

@@ -9,13 +9,14 @@ from pipeline import models, paths, stage
 def main() -> None:
     params = paths.params()
     settings = params.finetune
+    base = models.load(params, adapter=None)
     labels = tables.read(paths.TRAINING, tables.TRAINING)
     replay = tables.read(paths.REPLAY, tables.TRAINING)
     samples = lessons.mixture(
         labels, replay, settings.replay, settings.route_weight, settings.views, params.seed
     )
     model = adapter.attach(
-        models.load(params, adapter=None),
+        base,
         settings.rank,
         settings.lora_alpha,
         settings.adapt,

@@ -114,6 +114,22 @@ def test_status_names_stale_stages(round_root, stale, write_metrics):
     assert found.splitlines()[1:] == ["stale: cluster, finetune", "next: dvc repro"]
 
 
+def test_status_says_that_an_endpoints_round_ends_with_its_labels(round_root, stale, write_metrics):
+    write_metrics(round_root)
+    known = load_params(round_root / "params.yaml")
+    served = replace(
+        known,
+        model=replace(known.model, id="endpoint:lab"),
+        endpoints={"lab": Endpoint("http://localhost/v1", "m", None, 1, 9.0, 0, 9, 0.0, 0.0, 0.0)},
+    )
+    stale |= {"finetune": [], "quality-gate": []}
+    lines = cli.status(round_root, served).splitlines()
+    assert lines[1] == "the labels are in data/round/training.parquet"
+    assert lines[2].endswith("its round ends here")
+    stale |= {"route": []}
+    assert cli.status(round_root, served).splitlines()[-1] == "next: dvc repro"
+
+
 def test_status_counts_the_tasks_that_wait(waiting, stale, tasks, answer_row):
     stale["annotate-import"] = []
     batch = tables.fingerprint(QUEUE.read_bytes())

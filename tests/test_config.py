@@ -229,3 +229,14 @@ def test_a_file_that_holds_no_params_is_named(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParamsError, match=r"none\.yaml"):
         load_params(tmp_path / "none.yaml")
+
+
+def test_an_endpoint_takes_no_adapter_and_shows_no_tower(raw, load, server):
+    raw["endpoints"] = {"lab": server}
+    raw["model"]["id"] = "endpoint:lab"
+    load(raw)
+    with pytest.raises(ParamsError, match="vision-tower needs weights"):
+        load(raw | {"embeddings": raw["embeddings"] | {"encoder": "vision-tower"}})
+    incumbent = {"round": 1, "rev": "abc", "md5": "def"}
+    with pytest.raises(ParamsError, match="takes no adapter"):
+        load(raw | {"incumbent": incumbent})

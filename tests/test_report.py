@@ -84,7 +84,7 @@ def context(tmp_path):
         "params": {
             "seed": 1,
             "model": {"id": "models/base"},
-            "drafts": {"accuracy": {"yes-no": 0.78, "what": 0.5, "how": 0.57}},
+            "drafts": {"endpoint": None, "accuracy": {"yes-no": 0.78, "what": 0.5, "how": 0.57}},
             "expert": {"accuracy": 0.95, "seconds": 45.0},
             "evaluate": {"repeats": 5, "gamma": 0.6},
             "cluster": {"k_min": 4},

@@ -29,7 +29,7 @@ from medq_engine import (
     tracking,
     trials,
 )
-from medq_engine.config import Params, load_params
+from medq_engine.config import Params, load_params, remote
 from medq_engine.errors import MedqError
 from medq_engine.ingest import command as ingest_command
 from medq_engine.language import Finding
@@ -130,6 +130,10 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+# What an endpoint's round consists of: there is nothing to fine-tune and nothing to let in.
+ENDPOINT_ROUND = {"evaluate", "cluster", "retrieve", "route", "annotate-import"}
+
+
 def status(root: Path, params: Params) -> str:
     """A short table of the round and the next command."""
     now = rounds.state(root, params.tag)
@@ -140,6 +144,10 @@ def status(root: Path, params: Params) -> str:
         if pending:
             lines.append(f"{pending} tasks wait for people in data/queue/{params.tag}.jsonl")
             return "\n".join([*lines, "next: answer them (or: medq simulate-expert), dvc repro"])
+        labelled = "annotate_import" in metrics and not set(now.stale) & ENDPOINT_ROUND
+        if remote(params.model) and labelled:
+            lines.append("the labels are in data/round/training.parquet")
+            return "\n".join([*lines, "an endpoint is not fine-tuned: its round ends here"])
         stale = f"stale: {', '.join(now.stale)}" if now.stale else "not run yet"
         return "\n".join([*lines, stale, "next: dvc repro"])
     gate, labels = metrics["gate"], metrics["annotate_import"]

@@ -343,6 +343,10 @@ class Params:
         expected = f"round-{self.round:03d}"
         if self.tag != expected:
             raise ValueError(f"tag is {self.tag!r}, but round {self.round} needs {expected!r}")
+        if remote(self.model) and self.incumbent:
+            raise ValueError("model.id is an endpoint, which takes no adapter: incumbent is null")
+        if remote(self.model) and self.embeddings.encoder == "vision-tower":
+            raise ValueError("embeddings.encoder: vision-tower needs weights, not an endpoint")
         asked = {
             "model.id": self.model.id.removeprefix(ENDPOINT) if remote(self.model) else None,
             "drafts.endpoint": self.drafts.endpoint,

@@ -43,16 +43,17 @@ class Played:
     evaluating: int
 
 
-def play_by(url: str, root: Path) -> None:
-    """Let the server at a URL take all three parts."""
+def play_by(server: FakeServer, root: Path, max_requests: int = 1000) -> None:
+    """Let a server take all three parts."""
     path = root / "params.yaml"
     yaml = YAML()
     params = yaml.load(path.read_text(encoding="utf-8"))
-    limits = {"max_requests": 1000, "max_cost": 0.0, "price_input": 0.0, "price_output": 0.0}
-    server = {"url": url, "model": "fake-1", "key": KEY, "concurrency": 2, "timeout": 10.0}
+    asked = {"url": server.url, "model": "fake-1", "key": KEY, "concurrency": 2}
+    limits = {"max_requests": max_requests, "max_cost": 0.0, "retries": 0, "timeout": 10.0}
+    prices = {"price_input": 0.0, "price_output": 0.0}
     changes = {
         "model": {"id": "endpoint:fake", "answer_format": "letter"},
-        "endpoints": {"fake": {**server, "retries": 0, **limits}},
+        "endpoints": {"fake": asked | limits | prices},
         "judge": {"endpoint": "fake"},
         "drafts": {"endpoint": "fake"},
         "evaluate": {"repeats": REPEATS},
@@ -87,31 +88,31 @@ def played(waiting: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A copy of the waiting repository, its round played anew by a server, labels and all."""
     root = tmp_path_factory.mktemp("endpoint") / "repository"
     shutil.copytree(waiting.root, root, symlinks=True)
-    for made in ("data/round", "data/queue/round-001.jsonl", "metrics/evaluate.json"):
-        path = root / made
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with FakeServer(plausible) as server, pytest.MonkeyPatch.context() as patch:
-        play_by(server.url, root)
-        patch.chdir(root)
-        patch.setenv(KEY, SECRET)
-        run("drafts", "evaluate")
-        evaluating = len(server.bodies)
-        run("cluster", "retrieve", "route")
-        cli.main(["simulate-expert"])
-        run("annotate_import")
+    for made in ("models/current", "data/round"):
+        shutil.rmtree(root / made)
+    with FakeServer(plausible) as server:
+        play_by(server, root)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            patch.setenv(KEY, SECRET)
+            run("current", "drafts", "evaluate")
+            evaluating = len(server.bodies)
+            run("cluster", "retrieve", "route")
+            cli.main(["simulate-expert"])
+            run("annotate_import", "replay")
         yield Played(Workshop(root), server, evaluating)
 
 
 @pytest.fixture
 def unasked(
     waiting: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[FakeServer], Workshop]:
+) -> Callable[..., Workshop]:
     """Makes a repository, the current folder, that is to be played by a server and was not yet."""
 
-    def make(server: FakeServer) -> Workshop:
+    def make(server: FakeServer, **limits: int) -> Workshop:
         root = tmp_path / "repository"
         shutil.copytree(waiting.root, root, symlinks=True)
-        play_by(server.url, root)
+        play_by(server, root, **limits)
         monkeypatch.chdir(root)
         return Workshop(root)
 
@@ -181,7 +182,7 @@ def test_the_store_has_each_answer_once_and_neither_key_nor_image(played):
 
 
 def test_a_second_run_asks_nothing_needs_no_key_and_gives_the_same_bytes(played, monkeypatch):
-    monkeypatch.delenv(KEY)
+    monkeypatch.delenv(KEY, raising=False)
     names = (*EVALUATED, *ROUTED, STORE)
     before, asked = contents(played.shop, names), len(played.server.bodies)
     for name in (*EVALUATED, *ROUTED):
@@ -218,15 +219,24 @@ def test_a_run_whose_server_dies_keeps_what_came_and_asks_only_the_rest(
     kept = shop.path(STORE).read_text(encoding="utf-8").splitlines()
     assert DEAD_AFTER <= len(kept) < played.evaluating
     told = str(stopped.value)
-    assert "refused" in told
+    assert "Connection error" in told
     assert f"{len(kept)} of " in told
     assert STORE in told
 
     with FakeServer(plausible) as server:
-        play_by(server.url, shop.root)
+        play_by(server, shop.root)
         run("evaluate")
         assert len(server.bodies) == played.evaluating - len(kept)
     assert contents(shop, EVALUATED) == contents(played.shop, EVALUATED)
+
+
+def test_limits_are_of_a_stage_whatever_parts_a_server_takes_in_it(played, unasked, monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    with FakeServer(plausible) as server:
+        unasked(server, max_requests=played.evaluating - 1)
+        with pytest.raises(SystemExit, match="max_requests"):
+            run("evaluate")
+        assert len(server.bodies) == played.evaluating - 1
 
 
 def test_a_missing_key_is_named_before_anything_is_sent(unasked, monkeypatch):
