@@ -11,7 +11,7 @@ import pytest
 from medq_engine import adapter, cli, doctor, rounds, tables, tracking, trials
 from medq_engine.annotations import AnnotationError, read_annotations
 from medq_engine.annotators import EXPERT_NAME
-from medq_engine.config import Params, load_params
+from medq_engine.config import Endpoint, Params, load_params
 from medq_engine.descriptions import describe
 from medq_engine.language import question
 from medq_engine.rounds import RoundError, git
