@@ -34,6 +34,7 @@ def main() -> None:
         seed=params.seed,
     )
     key = tables.fingerprint(repr((vars(params), paths.TRAINING.read_bytes())).encode())
+    trainable = adapter.trainable(model)
     done = training.train(model, samples, schedule, paths.WORK / "finetune" / f"{key}.pt")
     if not done.main:
         return
@@ -47,7 +48,7 @@ def main() -> None:
             "steps": len(losses),
             "loss_first": sum(losses[:10]) / len(losses[:10]),
             "loss_last": sum(losses[-10:]) / len(losses[-10:]),
-            "trainable_parameters": adapter.trainable(model),
+            "trainable_parameters": trainable,
         },
         paths.METRICS / "finetune.json",
     )

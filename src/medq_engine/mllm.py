@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from peft import PeftModel
 from PIL import Image
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PreTrainedModel
@@ -86,7 +87,7 @@ def load(
         ModelError: The folder has no such model, or the adapter does not fit it.
     """
     # Under `accelerate launch` each process has a device of its own.
-    device = PartialState().device
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     options = {}
     if quantize:
         if device.type != "cuda":

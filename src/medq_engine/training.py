@@ -10,6 +10,7 @@ holds weights and optimiser, so a resumed run ends in the same bits.
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -128,6 +129,9 @@ class AnswerLoss(torch.nn.Module):
         super().__init__()
         self.model = mllm.model
         self.mllm = mllm
+        # FSDP shards these as one piece each; models name some that they only have in part.
+        has = {type(module).__name__ for module in mllm.model.modules()}
+        self._no_split_modules = [n for n in mllm.base._no_split_modules or () if n in has]
 
     def forward(self, samples: Sequence[EncodedSample]) -> torch.Tensor:
         """The sum over all turns of the samples."""
@@ -220,7 +224,7 @@ def train(
         losses = state["losses"]
     objective, optimizer = accelerator.prepare(AnswerLoss(mllm), optimizer)
     objective.train()
-    frozen_tower = towers.frozen(mllm)
+    frozen_tower = towers.frozen(mllm) and not sharded
 
     kept: dict[int, EncodedSample] = {}
     room = KEPT_BYTES
@@ -247,11 +251,14 @@ def train(
         total = accelerator.reduce(tokens, "sum")
         summed = torch.zeros((), device=accelerator.device)
         for start in range(0, len(mine), schedule.images_per_pass):
-            loss = objective(mine[start : start + schedule.images_per_pass])
-            # Gradients are averaged over the processes; this makes their mean the batch's mean.
-            accelerator.backward(loss * processes / total)
+            stop = start + schedule.images_per_pass
+            accelerator.sync_gradients = stop >= len(mine)
+            with nullcontext() if accelerator.sync_gradients else accelerator.no_sync(objective):
+                loss = objective(mine[start:stop])
+                # Gradients are averaged over the processes; this makes their mean the batch's mean.
+                accelerator.backward(loss * processes / total)
             summed += loss.detach()
-        accelerator.clip_grad_norm_(trained.values(), 1.0)
+        accelerator.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
@@ -294,4 +301,6 @@ def deterministic(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     # Processes of one machine share its cores: more threads than cores is a ten-fold loss.
     torch.set_num_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    torch.use_deterministic_algorithms(True)
+    # What CUDA asks for before it repeats its sums; some of its kernels never do, and only warn.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
