@@ -3,12 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-from medq_engine.answer_store import AnswerStore
 from medq_engine.config import ENDPOINT, Endpoint, Params, remote
-from medq_engine.endpoint_model import EndpointModel
-from medq_engine.endpoints import Client
+from medq_engine.endpoints.answer_store import AnswerStore
+from medq_engine.endpoints.client import Client
+from medq_engine.endpoints.endpoint_model import EndpointModel
 from medq_engine.evaluation import Answers
-from medq_engine.local_model import LocalModel
+from medq_engine.models.local_model import LocalModel
 from pipeline import models, paths
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from medq_engine import adapter, mllm, nano, towers, training
+from medq_engine import adapter, nano, training
 from medq_engine.config import Finetune
 from medq_engine.language import prompt
+from medq_engine.models import mllm, towers
 from medq_engine.training import Sample
 from medq_engine.vocabulary import Part
 from pipeline import machine, models, paths, shapes, stage

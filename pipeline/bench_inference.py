@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from medq_engine import evaluation, mllm, scoring, tables, training
-from medq_engine.answers import parse_option
+from medq_engine import evaluation, tables, training
+from medq_engine.endpoints.answers import parse_option
 from medq_engine.errors import MedqError
 from medq_engine.language import prompt
-from medq_engine.local_model import LocalModel
+from medq_engine.models import mllm, scoring
+from medq_engine.models.local_model import LocalModel
 from medq_engine.questions import Query
 from pipeline import answering, machine, paths, shapes, stage
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from medq_engine import mllm, training
+from medq_engine import training
 from medq_engine.config import Params, remote
+from medq_engine.models import mllm
 
 
 def load(params: Params, adapter: Path | None) -> mllm.Mllm:

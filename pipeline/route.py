@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from medq_engine import endpoint_model, figures, routing, sheets, tables
+from medq_engine import figures, routing, sheets, tables
+from medq_engine.endpoints import endpoint_model
 from medq_engine.simulation import seeded
 from pipeline import answering, paths, stage
 

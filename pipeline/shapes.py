@@ -6,7 +6,7 @@ Its processor is nano's at the model's resolution: one tile of 512 px, 64 image 
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
 from medq_engine import nano
-from medq_engine.mllm import Mllm
+from medq_engine.models.mllm import Mllm
 
 SIDE, PATCH, SHUFFLE = 512, 16, 4
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from medq_engine import nano, rounds
-from medq_engine.mllm import Mllm, load, process, render
+from medq_engine.models.mllm import Mllm, load, process, render
 from tests.tiny_models import build as build_tiny
 
 # Trainings may run beside the tests; a tiny model gains nothing from a second thread.

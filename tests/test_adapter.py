@@ -7,11 +7,11 @@ from safetensors.torch import load_file
 
 from medq_engine import nano
 from medq_engine.adapter import AdapterError, attach, folder_md5, save, trainable
-from medq_engine.families import FAMILIES, FamilyError
 from medq_engine.language import question
-from medq_engine.mllm import load
+from medq_engine.models.families import FAMILIES, FamilyError
+from medq_engine.models.mllm import load
+from medq_engine.models.scoring import score
 from medq_engine.questions import Query
-from medq_engine.scoring import score
 from tests.tiny_models import build
 
 QUERIES = [Query((0,), *question("what", "mri")), Query((1,), *question("how", "mri"))]

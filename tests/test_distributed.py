@@ -27,9 +27,9 @@ from torch.distributed.tensor import DTensor
 
 from medq_engine import adapter, nano
 from medq_engine.descriptions import turns
-from medq_engine.families import ADAPTED
 from medq_engine.language import Finding
-from medq_engine.mllm import Mllm, load
+from medq_engine.models.families import ADAPTED
+from medq_engine.models.mllm import Mllm, load
 from medq_engine.training import Sample, Schedule, Trained, TrainingError, train
 from medq_engine.vocabulary import Part
 

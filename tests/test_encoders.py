@@ -3,7 +3,7 @@ import pytest
 
 from medq_engine.encoders import encode, fit_space, vision_tower
 from medq_engine.image_statistics import image_statistics
-from medq_engine.mllm import ModelError
+from medq_engine.models.mllm import ModelError
 
 
 def test_features_do_not_depend_on_the_batch(nano_model, noise_images):

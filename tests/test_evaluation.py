@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from medq_engine import evaluation
-from medq_engine.chat import Reply, Request
 from medq_engine.confidence import reliability
 from medq_engine.descriptions import DESCRIBE, FIRST, SECOND
+from medq_engine.endpoints.chat import Reply, Request
 from medq_engine.evaluation import (
     first_is_better,
     predict,
@@ -17,7 +17,7 @@ from medq_engine.evaluation import (
 )
 from medq_engine.judge import AXES
 from medq_engine.language import quality_question
-from medq_engine.local_model import LocalModel
+from medq_engine.models.local_model import LocalModel
 from medq_engine.questions import Query, Scored
 from medq_engine.tables import ITEM, PREDICTION, TableError, read, table, write
 

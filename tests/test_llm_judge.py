@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from medq_engine.chat import Reply, Request
+from medq_engine.endpoints.chat import Reply, Request
 from medq_engine.judge import AXES
 from medq_engine.llm_judge import (
     RUBRIC,

@@ -5,9 +5,9 @@ from transformers import AutoProcessor
 
 from medq_engine import nano
 from medq_engine.descriptions import describe
-from medq_engine.generation import generate
 from medq_engine.language import Finding, labels
-from medq_engine.mllm import load, show
+from medq_engine.models.generation import generate
+from medq_engine.models.mllm import load, show
 from medq_engine.simulation import content_id, from_png
 from medq_engine.training import Schedule
 from medq_engine.vocabulary import MODALITIES

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from medq_engine import towers, training
+from medq_engine import training
 from medq_engine.adapter import attach
 from medq_engine.descriptions import turns
 from medq_engine.language import Finding, Turn, prompt
-from medq_engine.mllm import Mllm
+from medq_engine.models import towers
+from medq_engine.models.mllm import Mllm
 from medq_engine.training import (
     AnswerLoss,
     Sample,

@@ -10,8 +10,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
 from medq_engine.errors import MedqError
-from medq_engine.families import lora_targets, whole_modules
-from medq_engine.mllm import Mllm
+from medq_engine.models.families import lora_targets, whole_modules
+from medq_engine.models.mllm import Mllm
 from medq_engine.vocabulary import Part
 
 

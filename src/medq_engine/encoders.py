@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from medq_engine.image_statistics import image_statistics
-from medq_engine.mllm import Mllm, ModelError, show, stack
+from medq_engine.models.mllm import Mllm, ModelError, show, stack
 
 
 @torch.inference_mode()

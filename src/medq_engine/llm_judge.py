@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from medq_engine.chat import Reply, Request
+from medq_engine.endpoints.chat import Reply, Request
 from medq_engine.judge import AXES
 
 Scores = Mapping[str, int | None]

@@ -31,7 +31,7 @@ from medq_engine import phantoms
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.descriptions import DESCRIBE, turns
 from medq_engine.language import Finding, labels, prompt
-from medq_engine.mllm import Mllm
+from medq_engine.models.mllm import Mllm
 from medq_engine.parallel import map_indices
 from medq_engine.simulation import augment, degrade, draw_findings, from_png, seeded, to_png
 from medq_engine.training import Sample, Schedule, train

@@ -23,11 +23,11 @@ from PIL import Image
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from medq_engine import towers
 from medq_engine.errors import MedqError
 from medq_engine.language import Turn, prompt, reply
-from medq_engine.mllm import Mllm, Shown, encode_answer, encode_question, show
-from medq_engine.shared_prefix import Asked, Row, log_probabilities
+from medq_engine.models import towers
+from medq_engine.models.mllm import Mllm, Shown, encode_answer, encode_question, show
+from medq_engine.models.shared_prefix import Asked, Row, log_probabilities
 from medq_engine.simulation import seeded
 
 # Encoded samples are kept between epochs up to this; beyond it they are encoded anew each time.

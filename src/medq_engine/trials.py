@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from medq_engine import adapter, estimates, mllm, phantoms, questions, scoring, training
+from medq_engine import adapter, estimates, phantoms, questions, training
 from medq_engine.config import Model, Params
 from medq_engine.errors import MedqError
 from medq_engine.language import Turn, question
-from medq_engine.processors import load_processor
+from medq_engine.models import mllm, scoring
+from medq_engine.models.processors import load_processor
 from medq_engine.profiles import Shape
 from medq_engine.simulation import seeded
 

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from medq_engine import cli
-from medq_engine.answer_store import CONTENT
+from medq_engine.endpoints.answer_store import CONTENT
 from medq_engine.judge import AXES
 from pipeline import stage
 from tests.fake_server import Answer, Body, FakeServer, plausible

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from medq_engine import shared_prefix
-from medq_engine.families import FAMILIES
-from medq_engine.mllm import Mllm, encode_answer, encode_question, show
-from medq_engine.shared_prefix import Asked, Row, log_probabilities, plant, within_window
+from medq_engine.models import shared_prefix
+from medq_engine.models.families import FAMILIES
+from medq_engine.models.mllm import Mllm, encode_answer, encode_question, show
+from medq_engine.models.shared_prefix import Asked, Row, log_probabilities, plant, within_window
 
 SHORT, LONG = "Sharp?", "Which degradation is most visible in this fundus image?"
 ANSWERS = ("Yes", "No degradation", "a beam hardening artifact")

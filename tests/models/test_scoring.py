@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from medq_engine import scoring
-from medq_engine.generation import generate
 from medq_engine.language import prompt, question
-from medq_engine.mllm import Mllm, encode_answer
+from medq_engine.models import scoring
+from medq_engine.models.generation import generate
+from medq_engine.models.mllm import Mllm, encode_answer
+from medq_engine.models.scoring import grouped, rotations, score
 from medq_engine.questions import Query
-from medq_engine.scoring import grouped, rotations, score
 
 YES_NO = question("yes-no", "mri", "aliasing")
 WHAT = question("what", "mri")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from medq_engine.families import FAMILIES
-from medq_engine.generation import generate
-from medq_engine.mllm import process, render
+from medq_engine.models.families import FAMILIES
+from medq_engine.models.generation import generate
+from medq_engine.models.mllm import process, render
 
 TEXT = "Describe the quality of this image."
 

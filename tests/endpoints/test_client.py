@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from medq_engine.answer_store import AnswerStore
 from medq_engine.config import Endpoint
-from medq_engine.endpoints import Client, EndpointError, Reply, Request
+from medq_engine.endpoints.answer_store import AnswerStore
+from medq_engine.endpoints.client import Client, EndpointError, Reply, Request
 from tests.fake_server import Answer, FakeServer, completion, fault
 
 OK = Answer(completion("B"))
@@ -360,9 +360,9 @@ def test_a_run_that_is_killed_is_taken_up(client):
                 textwrap.dedent("""
                     import json, sys
                     from pathlib import Path
-                    from medq_engine.answer_store import AnswerStore
+                    from medq_engine.endpoints.answer_store import AnswerStore
                     from medq_engine.config import Endpoint
-                    from medq_engine.endpoints import Client, Request
+                    from medq_engine.endpoints.client import Client, Request
                     settings = Endpoint(**json.loads(sys.argv[1]))
                     client = Client(settings, AnswerStore(Path(sys.argv[2])))
                     client.ask([Request(f"question {number}") for number in range(6)])
@@ -370,7 +370,7 @@ def test_a_run_that_is_killed_is_taken_up(client):
                 json.dumps(vars(asker.settings)),
                 str(asker.store.path),
             ],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             stderr=subprocess.DEVNULL,
         )
         assert reached.wait(60)
@@ -392,7 +392,7 @@ def test_an_interrupt_keeps_what_is_in_flight(client, monkeypatch):
                 time.sleep(0.001)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("medq_engine.endpoints.as_completed", interrupt)
+        monkeypatch.setattr("medq_engine.endpoints.client.as_completed", interrupt)
         with pytest.raises(KeyboardInterrupt):
             asker.ask(numbered(50))
         assert len(asker.store) == len(server.bodies) < 50

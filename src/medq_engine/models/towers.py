@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from transformers.utils import ModelOutput
 
-from medq_engine.mllm import Mllm, Shown
+from medq_engine.models.mllm import Mllm, Shown
 
 Output = torch.Tensor | tuple | list | ModelOutput | None
 

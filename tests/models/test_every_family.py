@@ -14,23 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from medq_engine import (
-    adapter,
-    benchmark,
-    evaluation,
-    gate,
-    lessons,
-    mllm,
-    routing,
-    training,
-    worlds,
-)
+from medq_engine import adapter, benchmark, evaluation, gate, lessons, routing, training, worlds
 from medq_engine.config import QualityGate, RouteParams
 from medq_engine.descriptions import describe
-from medq_engine.families import FAMILIES
 from medq_engine.language import answer
-from medq_engine.local_model import LocalModel
-from medq_engine.mllm import Mllm
+from medq_engine.models import mllm
+from medq_engine.models.families import FAMILIES
+from medq_engine.models.local_model import LocalModel
+from medq_engine.models.mllm import Mllm
 from medq_engine.questions import Query
 from medq_engine.simulation import seeded
 from medq_engine.tables import (

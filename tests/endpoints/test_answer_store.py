@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from medq_engine.answer_store import AnswerStore, AnswerStoreError, content_key
+from medq_engine.endpoints.answer_store import AnswerStore, AnswerStoreError, content_key
 
 
 def asked(text="Is there blur?", **changes):

@@ -1,10 +1,10 @@
 import pytest
 
-from medq_engine.generation import generate
 from medq_engine.language import question
-from medq_engine.local_model import LocalModel
+from medq_engine.models.generation import generate
+from medq_engine.models.local_model import LocalModel
+from medq_engine.models.scoring import score
 from medq_engine.questions import Query
-from medq_engine.scoring import score
 
 
 @pytest.fixture

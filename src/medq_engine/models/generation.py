@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from medq_engine.mllm import Mllm, process, render
+from medq_engine.models.mllm import Mllm, process, render
 
 
 @torch.inference_mode()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medq_engine.answer_store import AnswerStore
 from medq_engine.config import Endpoint
-from medq_engine.endpoint_model import EndpointModel, count_votes, drafts
-from medq_engine.endpoints import Client, Reply
+from medq_engine.endpoints.answer_store import AnswerStore
+from medq_engine.endpoints.client import Client, Reply
+from medq_engine.endpoints.endpoint_model import EndpointModel, count_votes, drafts
 from medq_engine.questions import Query
 from tests.fake_server import Answer, FakeServer, completion
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
-from medq_engine.families import (
+from medq_engine.models.families import (
     ADAPTED,
     FAMILIES,
     Family,
@@ -20,7 +20,7 @@ from medq_engine.families import (
     named,
     whole_modules,
 )
-from medq_engine.processors import load_processor
+from medq_engine.models.processors import load_processor
 from tests.tiny_models import build
 
 WHOLE = ("patch_embedding", "connector", "words")

@@ -12,8 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from medq_engine.answers import parse_option
-from medq_engine.endpoints import Client, Reply, Request
+from medq_engine.endpoints.answers import parse_option
+from medq_engine.endpoints.client import Client, Reply, Request
 from medq_engine.language import prompt
 from medq_engine.questions import Query, Scored
 from medq_engine.vocabulary import AnswerFormat

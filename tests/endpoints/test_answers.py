@@ -1,6 +1,6 @@
 import pytest
 
-from medq_engine.answers import parse_option
+from medq_engine.endpoints.answers import parse_option
 
 WHAT = ("blur", "motion blur", "no degradation", "metal streak")
 YES_NO = ("Yes", "No")

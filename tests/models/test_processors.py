@@ -4,8 +4,8 @@ import pytest
 from transformers import AutoImageProcessor, PaliGemmaProcessor
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
-from medq_engine.families import FAMILIES, FamilyError
-from medq_engine.processors import ProcessorError, load_processor
+from medq_engine.models.families import FAMILIES, FamilyError
+from medq_engine.models.processors import ProcessorError, load_processor
 from tests.tiny_models import build
 
 USER = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is it?"}]}]

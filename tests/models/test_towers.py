@@ -4,11 +4,11 @@ import pytest
 import torch
 from PIL import Image
 
-from medq_engine import towers
 from medq_engine.adapter import attach
-from medq_engine.families import FAMILIES
 from medq_engine.language import Turn
-from medq_engine.mllm import Mllm, load, show, stack
+from medq_engine.models import towers
+from medq_engine.models.families import FAMILIES
+from medq_engine.models.mllm import Mllm, load, show, stack
 from medq_engine.training import AnswerLoss, Sample, encode
 from tests.tiny_models import build
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from medq_engine import towers
-from medq_engine.mllm import Mllm, Shown, stack
+from medq_engine.models import towers
+from medq_engine.models.mllm import Mllm, Shown, stack
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
 from medq_engine.errors import MedqError
-from medq_engine.families import Family, family_of
-from medq_engine.processors import load_processor
+from medq_engine.models.families import Family, family_of
+from medq_engine.models.processors import load_processor
 from medq_engine.vocabulary import AnswerFormat
 
 transformers_logging.set_verbosity_error()

@@ -16,10 +16,10 @@ from email.utils import parsedate_to_datetime
 import openai
 from tqdm import tqdm
 
-from medq_engine import chat
-from medq_engine.answer_store import AnswerStore, content_key
-from medq_engine.chat import GarbageError, Reply, Request
 from medq_engine.config import Endpoint
+from medq_engine.endpoints import chat
+from medq_engine.endpoints.answer_store import AnswerStore, content_key
+from medq_engine.endpoints.chat import GarbageError, Reply, Request
 from medq_engine.errors import MedqError
 
 FIRST_WAIT = 1.0

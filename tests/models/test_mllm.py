@@ -4,8 +4,8 @@ from PIL import Image
 from tokenizers import pre_tokenizers
 
 from medq_engine import nano
-from medq_engine.families import FAMILIES
-from medq_engine.mllm import (
+from medq_engine.models.families import FAMILIES
+from medq_engine.models.mllm import (
     ModelError,
     Shown,
     encode_answer,

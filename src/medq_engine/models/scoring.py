@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from medq_engine.language import prompt, reply
-from medq_engine.mllm import Mllm, encode_answer, encode_question, show
+from medq_engine.models.mllm import Mllm, encode_answer, encode_question, show
+from medq_engine.models.shared_prefix import Asked, Row, log_probabilities
 from medq_engine.questions import Query, Scored
-from medq_engine.shared_prefix import Asked, Row, log_probabilities
 
 Images = Sequence[Image.Image] | Mapping[Hashable, Image.Image]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from medq_engine.generation import generate
-from medq_engine.mllm import Mllm
+from medq_engine.models.generation import generate
+from medq_engine.models.mllm import Mllm
+from medq_engine.models.scoring import score
 from medq_engine.questions import Query, Scored
-from medq_engine.scoring import score
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from transformers import (
 )
 from transformers.processing_utils import ProcessorMixin
 
-from medq_engine import families
 from medq_engine.errors import MedqError
+from medq_engine.models import families
 
 VIDEO = "video_processor"
 

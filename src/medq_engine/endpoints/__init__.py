@@ -1,0 +1,1 @@
+"""Models behind OpenAI-compatible servers: asked patiently, within limits, and never twice."""

@@ -1,0 +1,1 @@
+"""Multimodal LLMs on this machine: loaded, asked and read, whatever their family."""
