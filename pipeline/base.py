@@ -2,14 +2,15 @@
 
 import shutil
 
-from medq_engine import nano, training
+from medq_engine import nano, phantom_lessons, training
 from pipeline import paths, stage
 
 
 def main() -> None:
     params = paths.params()
     taught, size = params.faults.taught, params.images.size
-    teaching = nano.draw_phantoms(params.base.phantoms, size, taught, f"teach-{params.base.seed}")
+    draws = f"teach-{params.base.seed}"
+    teaching = phantom_lessons.draw_phantoms(params.base.phantoms, size, taught, draws)
     training.deterministic(params.base.seed, params.model.threads)
     mllm = nano.build(size, params.base.hidden, params.base.vision_layers, params.base.text_layers)
     decay, seed = params.base.weight_decay, params.base.seed

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from medq_engine import adapter, nano, training
+from medq_engine import adapter, phantom_lessons, training
 from medq_engine.config import Finetune
-from medq_engine.language import prompt
+from medq_engine.language import Sample, prompt
 from medq_engine.models import mllm, towers
-from medq_engine.training import Sample
 from medq_engine.vocabulary import Part
 from pipeline import machine, models, paths, shapes, stage
 
@@ -143,10 +142,10 @@ def main() -> None:
     params = paths.params()
     print(machine.described())
     # Phantoms with the faults that the base was not taught: there is something to learn.
-    teaching = nano.draw_phantoms(
+    teaching = phantom_lessons.draw_phantoms(
         IMAGES + HELD_OUT, params.images.size, params.faults.rare, "bench-finetune"
     )
-    samples = nano.lessons(teaching, params.seed)
+    samples = phantom_lessons.lessons(teaching, params.seed)
     taught, held_out = samples[:IMAGES], samples[IMAGES:]
 
     def large() -> mllm.Mllm:

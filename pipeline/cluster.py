@@ -3,7 +3,7 @@
 import polars as pl
 
 from medq_engine import encoders, prototypes, sheets, tables
-from pipeline import models, paths, stage
+from pipeline import encoding, paths, stage
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     failures = asked.filter(pl.col("failure")).sort("item_id")
     shown = [images[ids[0]] for ids in failures["image_ids"]]
     encoder, per_batch = params.embeddings.encoder, params.embeddings.images_per_batch
-    raw = encoders.encode(encoder, shown, models.encoder(params), per_batch)
+    raw = encoders.encode(encoder, shown, encoding.encoder(params), per_batch)
     vectors = space.unit(raw, failures["modality"].to_list())
 
     found = prototypes.find(vectors, failures, asked, seed=params.seed, **vars(params.cluster))

@@ -28,7 +28,7 @@ def main() -> None:
         adapter.save(fresh, paths.CURRENT)
         return
     rounds.materialise_folder(paths.CHALLENGER, incumbent.rev, paths.CURRENT)
-    found = adapter.folder_md5(paths.CURRENT)
+    found = tables.folder_md5(paths.CURRENT)
     if found != incumbent.md5:
         shutil.rmtree(paths.CURRENT)
         raise adapter.AdapterError(

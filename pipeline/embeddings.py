@@ -9,16 +9,16 @@ import shutil
 
 from tqdm import tqdm
 
-from medq_engine import adapter, encoders, tables
+from medq_engine import encoders, tables
 from medq_engine.simulation import from_png
-from pipeline import models, paths, stage
+from pipeline import encoding, paths, stage
 
 
 def main() -> None:
     params = paths.params()
     settings = params.embeddings
-    mllm = models.encoder(params)
-    weights = adapter.folder_md5(paths.BASE)
+    mllm = encoding.encoder(params)
+    weights = tables.folder_md5(paths.BASE)
     scratch = paths.WORK / "embeddings"
     shutil.rmtree(paths.EMBEDDINGS, ignore_errors=True)
     paths.EMBEDDINGS.mkdir(parents=True)

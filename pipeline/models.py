@@ -24,8 +24,3 @@ def load(params: Params, adapter: Path | None) -> mllm.Mllm:
     return mllm.load(
         settings.id, adapter, settings.dtype, settings.quantize, settings.answer_format
     )
-
-
-def encoder(params: Params) -> mllm.Mllm | None:
-    """The model whose vision tower embeds images; None if embedding needs no model."""
-    return load(params, adapter=None) if params.embeddings.encoder == "vision-tower" else None

@@ -1,13 +1,13 @@
 """replay: a sample of what the base was taught with, mixed into fine-tuning against forgetting."""
 
-from medq_engine import descriptions, nano, tables
+from medq_engine import descriptions, phantom_lessons, tables
 from medq_engine.simulation import content_id, seeded
 from pipeline import paths, stage
 
 
 def main() -> None:
     params = paths.params()
-    drawn = nano.draw_phantoms(
+    drawn = phantom_lessons.draw_phantoms(
         params.replay.images,
         params.images.size,
         params.faults.taught,

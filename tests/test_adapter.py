@@ -6,12 +6,13 @@ import torch
 from safetensors.torch import load_file
 
 from medq_engine import nano
-from medq_engine.adapter import AdapterError, attach, folder_md5, save, trainable
+from medq_engine.adapter import attach, save, trainable
 from medq_engine.language import question
 from medq_engine.models.families import FAMILIES, FamilyError
 from medq_engine.models.mllm import load
 from medq_engine.models.scoring import score
 from medq_engine.questions import Query
+from medq_engine.tables import folder_md5
 from tests.tiny_models import build
 
 QUERIES = [Query((0,), *question("what", "mri")), Query((1,), *question("how", "mri"))]
@@ -148,17 +149,3 @@ def test_the_way_of_answering_is_kept(build_nano):
 def test_a_part_that_takes_no_lora_is_refused(build_nano):
     with pytest.raises(FamilyError, match=r"finetune\.adapt: connector takes no LoRA"):
         attach(build_nano(0), 2, 2, ["connector"], [], seed=1)
-
-
-def test_a_folders_md5_changes_with_names_and_contents(tmp_path):
-    for folder, name, data in [("a", "x", b"1"), ("b", "x", b"2"), ("c", "y", b"1")]:
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_bytes(data)
-    assert len({folder_md5(tmp_path / folder) for folder in "abc"}) == 3
-
-
-def test_an_empty_or_missing_folder_is_named(tmp_path):
-    with pytest.raises(AdapterError, match="no adapter there"):
-        folder_md5(tmp_path)
-    with pytest.raises(AdapterError, match="nowhere: no adapter there"):
-        folder_md5(tmp_path / "nowhere")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medq_engine import adapter, cli, doctor, rounds, tables, tracking, trials
+from medq_engine import cli, doctor, rounds, tables, tracking, trials
 from medq_engine.annotations import AnnotationError, read_annotations
 from medq_engine.annotators import EXPERT_NAME
 from medq_engine.config import Endpoint, Params, load_params
@@ -235,7 +235,7 @@ def test_next_names_adapter_and_labels_by_their_md5(finished, capsys):
     cli.main(["next"])
     assert "params.yaml is at round-002" in capsys.readouterr().out
     following = params()
-    assert following.incumbent.md5 == adapter.folder_md5(Path("models/challenger"))
+    assert following.incumbent.md5 == tables.folder_md5(Path("models/challenger"))
     assert following.incumbent.rev == git(Path(), "rev-parse", "round-001")
     assert following.history.md5 == rounds.bytes_md5(b"labels")
 
@@ -291,7 +291,7 @@ def test_next_wants_the_adapter(finished):
     cli.main(["close"])
     Path("models/challenger/adapter.bin").unlink()
     said = refused("next")
-    assert "challenger: no adapter there" in said
+    assert "challenger: nothing is there" in said
     assert "\n" not in said
 
 

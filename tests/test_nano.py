@@ -1,14 +1,13 @@
-import numpy as np
 import pytest
 import torch
 from transformers import AutoProcessor
 
 from medq_engine import nano
 from medq_engine.descriptions import describe
-from medq_engine.language import Finding, labels
+from medq_engine.language import labels
 from medq_engine.models.generation import generate
 from medq_engine.models.mllm import load, show
-from medq_engine.simulation import content_id, from_png
+from medq_engine.phantom_lessons import Phantom, phantom_at
 from medq_engine.training import Schedule
 from medq_engine.vocabulary import MODALITIES
 
@@ -19,8 +18,8 @@ SCHEDULE = Schedule(
 
 
 @pytest.fixture(scope="module")
-def teaching() -> list[nano.Phantom]:
-    return [nano.phantom_at(index, 48, TAUGHT, seed="1") for index in range(10)]
+def teaching() -> list[Phantom]:
+    return [phantom_at(index, 48, TAUGHT, seed="1") for index in range(10)]
 
 
 def test_the_model_is_built_as_small_as_asked(nano_model):
@@ -79,20 +78,6 @@ def test_a_loaded_model_stops_at_the_end_of_its_turn(build_nano, noise_images, t
     assert text == ""
 
 
-def test_teaching_images_depend_on_index_and_seed_alone(teaching):
-    assert nano.draw_phantoms(10, 48, TAUGHT, "1") == teaching
-    other = [nano.phantom_at(index, 48, TAUGHT, "2") for index in range(10)]
-    assert not {content_id(p.png) for p in teaching} & {content_id(p.png) for p in other}
-
-
-def test_teaching_images_show_taught_faults_only(teaching):
-    many = [nano.phantom_at(index, 48, TAUGHT, "1").findings for index in range(0, 60, 5)]
-    assert {f.label for findings in many for f in findings} == {"aliasing", "blur"}
-    assert () in many
-    assert from_png(teaching[0].png).size == (48, 48)
-    assert [p.modality for p in teaching[:5]] == list(MODALITIES)
-
-
 def test_the_vision_step_trains_the_tower_and_nothing_else(build_nano, teaching):
     mllm = build_nano(0)
     before = {name: value.clone() for name, value in mllm.model.state_dict().items()}
@@ -102,15 +87,6 @@ def test_the_vision_step_trains_the_tower_and_nothing_else(build_nano, teaching)
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed
     assert all(".vision_model." in name for name in changed)
-
-
-def test_lessons_are_seeded_and_hold_a_whole_reading(teaching):
-    made = nano.lessons(teaching, seed=1)
-    assert [sample.turns for sample in made] == [s.turns for s in nano.lessons(teaching, seed=1)]
-    for phantom, sample in zip(teaching, made, strict=True):
-        bare = [Finding(finding.label, finding.severity) for finding in phantom.findings]
-        assert sample.turns[-1].answer == describe(phantom.modality, bare)
-        assert np.array_equal(np.asarray(sample.image), np.asarray(from_png(phantom.png)))
 
 
 def test_the_tower_keeps_what_it_has_learnt_while_the_words_are_learnt(

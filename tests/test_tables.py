@@ -15,6 +15,7 @@ from medq_engine.tables import (
     TableError,
     canonical,
     fingerprint,
+    folder_md5,
     matrix,
     plain,
     read,
@@ -222,3 +223,17 @@ def test_a_missing_file_or_column_of_images_is_named(tmp_path):
     table([], RECORD).drop("modality").write_parquet(tmp_path / "x.parquet")
     with pytest.raises(TableError, match=r"x\.parquet: column 'modality' \(String\) is missing"):
         Images(tmp_path)
+
+
+def test_a_folders_md5_changes_with_names_and_contents(tmp_path):
+    for folder, name, data in [("a", "x", b"1"), ("b", "x", b"2"), ("c", "y", b"1")]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(data)
+    assert len({folder_md5(tmp_path / folder) for folder in "abc"}) == 3
+
+
+def test_an_empty_or_missing_folder_is_named(tmp_path):
+    with pytest.raises(TableError, match="nothing is there"):
+        folder_md5(tmp_path)
+    with pytest.raises(TableError, match="nowhere: nothing is there"):
+        folder_md5(tmp_path / "nowhere")

@@ -1,6 +1,5 @@
 """LoRA adapters: made, saved in the same bytes every time, and told apart by their md5."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -85,22 +84,6 @@ def save(mllm: Mllm, folder: Path, weights: Mapping[str, torch.Tensor] | None = 
             config[key] = sorted(value)
     config["base_model_name_or_path"] = None
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def folder_md5(folder: Path) -> str:
-    """One md5 of a folder's files, their names and contents, in the order of their names.
-
-    Raises:
-        AdapterError: The folder is missing or empty.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        raise AdapterError(f"{folder}: no adapter there")
-    digest = hashlib.md5(usedforsecurity=False)
-    for path in files:
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
-    return digest.hexdigest()
 
 
 def trainable(mllm: Mllm) -> int:

@@ -16,19 +16,7 @@ import json
 import sys
 from pathlib import Path
 
-from medq_engine import (
-    adapter,
-    annotations,
-    annotators,
-    doctor,
-    estimates,
-    history,
-    profiles,
-    rounds,
-    tables,
-    tracking,
-    trials,
-)
+from medq_engine import annotations, annotators, history, profiles, rounds, tables, tracking
 from medq_engine.config import Params, load_params, remote
 from medq_engine.errors import MedqError
 from medq_engine.ingest import command as ingest_command
@@ -118,7 +106,7 @@ def start_next(root: Path) -> str:
         raise rounds.RoundError("the round has no verdict yet: run `dvc repro` and `medq close`")
     labels = root / "data" / "round" / "labels.parquet"
     md5s = {
-        "challenger": adapter.folder_md5(root / "models" / "challenger"),
+        "challenger": tables.folder_md5(root / "models" / "challenger"),
         "labels": rounds.bytes_md5(labels.read_bytes()),
     }
     tag = rounds.start_next(root, metrics["gate"], md5s)
@@ -226,6 +214,8 @@ def list_profiles(root: Path) -> str:
 
 def profile_table(root: Path) -> str:
     """What every profile takes, laid over params.yaml in memory: estimates as Markdown."""
+    from medq_engine import doctor, estimates  # with torch, for which other commands do not wait
+
     rows = []
     for name in profiles.names(root / "profiles"):
         _, params, profile = doctor.patient(root, name)
@@ -248,6 +238,8 @@ def use_profile(root: Path, name: str) -> str:
 
 def examine(root: Path, name: str | None) -> None:
     """Print the doctor's checks as they are made, the verdict last; exit with 1 if it is no."""
+    from medq_engine import doctor, trials  # with torch, for which other commands do not wait
+
     name, params, profile = doctor.patient(root, name)
     known = trials.trials(profile.shape if profile else None)
     checks = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 
 import numpy as np
+from PIL import Image
 
 from medq_engine.degradations import for_modality
 from medq_engine.vocabulary import (
@@ -50,6 +51,15 @@ class Turn:
     question: str
     options: tuple[str, ...]
     answer: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with everything that is taught about it; `weight` scales its loss."""
+
+    image: Image.Image
+    turns: tuple[Turn, ...]
+    weight: float = 1.0
 
 
 def labels(modality: Modality) -> tuple[str, ...]:

@@ -7,10 +7,17 @@ import polars as pl
 from PIL import Image
 
 from medq_engine.descriptions import findings_in, turns
-from medq_engine.language import NO_DEGRADATION, Finding, Turn, labels, pick_options, question
+from medq_engine.language import (
+    NO_DEGRADATION,
+    Finding,
+    Sample,
+    Turn,
+    labels,
+    pick_options,
+    question,
+)
 from medq_engine.simulation import augment, from_png, seeded
 from medq_engine.tables import Images
-from medq_engine.training import Sample
 
 
 def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:

@@ -10,8 +10,6 @@ classifier, which is several times faster than through words, then the rest lear
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +25,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from medq_engine import phantoms
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.descriptions import DESCRIBE, turns
 from medq_engine.language import Finding, labels, prompt
 from medq_engine.models.mllm import Mllm
-from medq_engine.parallel import map_indices
-from medq_engine.simulation import augment, degrade, draw_findings, from_png, seeded, to_png
-from medq_engine.training import Sample, Schedule, train
-from medq_engine.vocabulary import MODALITIES, SEVERITIES, Modality
+from medq_engine.phantom_lessons import Phantom, lessons
+from medq_engine.simulation import from_png, seeded
+from medq_engine.training import Schedule, train
+from medq_engine.vocabulary import MODALITIES, SEVERITIES
 
 SPECIAL = ("<pad>", "<end_of_utterance>", "<fake_token_around_image>", "<global-img>", "<image>")
 CHAT = (
@@ -47,32 +44,6 @@ CHAT = (
 )
 PATCH = 12
 PIXEL_SHUFFLE = 2
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """One teaching image: PNG bytes, its modality and the findings that were put into it."""
-
-    png: bytes
-    modality: Modality
-    findings: tuple[Finding, ...]
-
-
-def phantom_at(index: int, size: int, taught: tuple[str, ...], seed: str) -> Phantom:
-    """The index-th teaching image; a quarter are fine, the rest show one taught fault."""
-    modality = MODALITIES[index % len(MODALITIES)]
-    rng = seeded("nano", seed, index)
-    here = [name for name in taught if modality in DEGRADATIONS[name].modalities]
-    findings = draw_findings(modality, {name: 0.75 / len(here) for name in here}, 0.0, rng)
-    scene = augment(phantoms.draw(modality, size, rng), modality, rng)
-    image, findings = degrade(scene, modality, findings, rng)
-    return Phantom(to_png(image), modality, findings)
-
-
-def draw_phantoms(count: int, size: int, taught: Sequence[str], seed: str) -> list[Phantom]:
-    """Teaching images, drawn by all cores; the result depends on the arguments alone."""
-    make = partial(phantom_at, size=size, taught=tuple(taught), seed=seed)
-    return map_indices(make, count, "phantoms")
 
 
 def corpus() -> Iterator[str]:
@@ -205,14 +176,6 @@ def pretrain_vision(
         running.append(float((outputs[0].argmax(-1) == truth[0]).float().mean()))
         if step % log_every == 0:
             progress.set_postfix(fault=f"{np.mean(running[-log_every:]):.2f}")
-
-
-def lessons(teaching: Sequence[Phantom], seed: int) -> list[Sample]:
-    """Teaching images with every turn that their findings support."""
-    return [
-        Sample(from_png(p.png), turns(p.modality, p.findings, seeded("lesson", seed, index)))
-        for index, p in enumerate(teaching)
-    ]
 
 
 def teach(

@@ -256,6 +256,22 @@ def fingerprint(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
+def folder_md5(folder: Path) -> str:
+    """One md5 of a folder's files, their names and contents, in the order of their names.
+
+    Raises:
+        TableError: The folder is missing or empty.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise TableError(f"{folder}: nothing is there")
+    digest = hashlib.md5(usedforsecurity=False)
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
+    return digest.hexdigest()
+
+
 def matrix(column: pl.Series) -> np.ndarray:
     """A column of equally long vectors as an array of shape (rows, features), float32."""
     return np.stack(column.to_list()).astype(np.float32)

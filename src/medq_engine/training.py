@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
-from PIL import Image
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from medq_engine.errors import MedqError
-from medq_engine.language import Turn, prompt, reply
+from medq_engine.language import Sample, prompt, reply
 from medq_engine.models import towers
 from medq_engine.models.mllm import Mllm, Shown, encode_answer, encode_question, show
 from medq_engine.models.shared_prefix import Asked, Row, log_probabilities
@@ -36,15 +35,6 @@ KEPT_BYTES = 4 * 2**30
 
 class TrainingError(MedqError):
     """A training run cannot start; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with everything that is taught about it; `weight` scales its loss."""
-
-    image: Image.Image
-    turns: tuple[Turn, ...]
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)

