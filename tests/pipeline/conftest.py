@@ -7,10 +7,10 @@ import pytest
 
 from tests.pipeline.miniature import Workshop, build
 
-
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of whole rounds in one process: the repositories below are dear to make."""
     for item in items:
