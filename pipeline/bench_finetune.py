@@ -2,9 +2,9 @@
 
 The usual way makes a sample of every question and its answer: the image goes through processor,
 tower and language model anew for each, and every token through the vocabulary. Ours keeps the turns
-of an image together behind one look at it. Both train the same LoRA from the same base for one
-epoch on the same turns, equally many a step, so that their speeds are supervised tokens per second
-and their losses on held-out images can be compared.
+of an image together behind one look at it. Both train the same LoRA from the same base on the same
+turns, equally many a step, so that their speeds are supervised tokens per second and their losses
+on held-out images can be compared.
 """
 
 import time
@@ -22,7 +22,7 @@ from medq_engine.models import mllm, towers
 from medq_engine.vocabulary import Part
 from pipeline import machine, models, paths, shapes, stage
 
-IMAGES, HELD_OUT, PER_STEP = 384, 192, 8
+IMAGES, HELD_OUT, EPOCHS = 384, 192, 2
 LARGE_IMAGES, LARGE_PER_STEP = 4, 1
 """With SmolVLM-256M's shape a few steps tell its speed; nothing can be learnt in them."""
 SETTLING = 1
@@ -74,10 +74,10 @@ class Ours:
         return self.loss(batch) / tokens, tokens
 
 
-def epoch(
+def run(
     model: mllm.Mllm, samples: Sequence[Sample], per_step: int, step: Step, learning_rate: float
 ) -> float:
-    """Train for one epoch; supervised tokens per second."""
+    """Train on the samples in their order; supervised tokens per second."""
     model.model.train()
     trained = [p for p in model.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate)
@@ -112,8 +112,8 @@ def compare(
 ) -> None:
     """Train both ways from equal models on the same turns, in the same order; print the ratio."""
     usual, ours = fresh(), fresh()
-    fast = epoch(ours, samples, per_step, Ours(ours), learning_rate)
-    slow = epoch(usual, samples, per_step, partial(usual_step, usual), learning_rate)
+    fast = run(ours, samples, per_step, Ours(ours), learning_rate)
+    slow = run(usual, samples, per_step, partial(usual_step, usual), learning_rate)
     print(
         f"\n{name}: {len(samples)} images, {sum(len(s.turns) for s in samples)} turns\n"
         f"  one turn a sample {slow:.0f} answer tokens/s, several turns an image {fast:.0f}: "
@@ -127,8 +127,8 @@ def compare(
         before, one, several = (loss.mean() for loss in losses)
         print(
             f"  loss per answer token on {len(held_out)} held-out images: {before:.4f} before, "
-            f"{one:.4f} and {several:.4f} after; difference {apart.mean():+.4f} "
-            f"+- {spread:.4f} (95 %, images)",
+            f"{one:.4f} and {several:.4f} after; difference {apart.mean():+.1e} "
+            f"+- {spread:.1e} (95 %, images)",
             flush=True,
         )
 
@@ -157,7 +157,14 @@ def main() -> None:
     for parts in (["vision", "language"], ["language"]):
         about = "LoRA on " + " and ".join(parts)
         with_lora = partial(adapted, params.finetune, parts, params.seed)
-        compare(f"nano, {about}", partial(with_lora, small), taught, held_out, PER_STEP, rate)
+        compare(
+            f"nano, {about}",
+            partial(with_lora, small),
+            taught * EPOCHS,
+            held_out,
+            params.finetune.batch,
+            rate,
+        )
         compare(
             f"SmolVLM-256M's shape, random weights, {about}",
             partial(with_lora, large),

@@ -10,7 +10,7 @@ from medq_engine.language import prompt, question
 from medq_engine.models import scoring
 from medq_engine.models.generation import generate
 from medq_engine.models.mllm import Mllm, encode_answer
-from medq_engine.models.scoring import grouped, rotations, score
+from medq_engine.models.scoring import QUESTIONS_PER_ROW, grouped, rotations, score
 from medq_engine.questions import Query
 
 YES_NO = question("yes-no", "mri", "aliasing")
@@ -125,6 +125,9 @@ def test_a_batch_holds_all_questions_about_its_images():
     pairs = [Query(images, "Q?") for images in ((1, 2), (2, 1), (1,), (1, 2))]
     assert list(grouped(pairs, 9)) == [[[0, 3], [1], [2]]]
     assert list(grouped([], 2)) == []
+    # A row of too many questions is cut: its attention grows with their square.
+    many = [Query((0,), "Q?")] * (2 * QUESTIONS_PER_ROW + 1)
+    assert [len(group) for batch in grouped(many, 9) for group in batch] == [8, 8, 1]
 
 
 def test_orders_are_shifted_by_one_and_no_more_than_there_are_options():

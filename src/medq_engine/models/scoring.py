@@ -11,15 +11,22 @@ from medq_engine.models.mllm import Mllm, encode_answer, encode_question, show
 from medq_engine.models.shared_prefix import Asked, Row, log_probabilities
 from medq_engine.questions import Query, Scored
 
+QUESTIONS_PER_ROW = 8
+"""A row of tokens grows with its questions, and its attention with their square."""
+
 Images = Sequence[Image.Image] | Mapping[Hashable, Image.Image]
 
 
 def grouped(queries: Sequence[Query], prompts_per_batch: int) -> Iterator[list[list[int]]]:
-    """Indices of queries: batches of groups, a group for all questions about the same images."""
+    """Indices of queries: batches of groups, a group for questions about the same images."""
     by_images: dict[tuple[Hashable, ...], list[int]] = {}
     for index, query in enumerate(queries):
         by_images.setdefault(query.images, []).append(index)
-    groups = list(by_images.values())
+    groups = [
+        together[start : start + QUESTIONS_PER_ROW]
+        for together in by_images.values()
+        for start in range(0, len(together), QUESTIONS_PER_ROW)
+    ]
     for start in range(0, len(groups), prompts_per_batch):
         yield groups[start : start + prompts_per_batch]
 
