@@ -1,8 +1,8 @@
 """What differs between families of multimodal LLMs, as data in one table.
 
 A family is one class of `AutoModelForImageTextToText`, named by its `config.model_type`. Module
-names, positions and masks are those of transformers 5.23; tests/test_families.py holds the table
-against a small model of every class.
+names, positions and masks are those of transformers 5.23; tests/models/test_families.py holds the
+table against a small model of every class.
 """
 
 import re

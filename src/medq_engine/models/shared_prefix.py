@@ -4,7 +4,7 @@ The images of a prompt go through the model once and leave their keys and values
 questions follow as the branches of a tree, and behind each question its answers: one row of
 tokens, in which a token attends to the images, to its own branch back to the root, and to nothing
 else. So no image, question or cache is ever repeated, and the probabilities are those of one plain
-pass over every prompt and answer (tests/test_shared_prefix.py compares the two).
+pass over every prompt and answer (tests/models/test_shared_prefix.py compares them).
 
 Scoring (`scoring`) and training (`training`) both read their log-probabilities here.
 """
