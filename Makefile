@@ -50,6 +50,7 @@ bench-degradations: $(READY) ## how fast faults are simulated and a pool is draw
 
 bench-inference: $(READY) ## closed questions: the usual loop against ours, and memory
 	dvc repro data/dvc.yaml:benchmark models/dvc.yaml:base
+	python -m pipeline.bench_memory
 	python -m pipeline.bench_inference
 
 bench-finetune: $(READY) ## fine-tuning: one turn a sample against several turns an image

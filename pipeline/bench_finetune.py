@@ -13,14 +13,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from medq_engine import adapter, phantom_lessons, training
 from medq_engine.config import Finetune
-from medq_engine.language import Sample, prompt
+from medq_engine.language import Sample
 from medq_engine.models import mllm, towers
 from medq_engine.vocabulary import Part
 from pipeline import machine, models, paths, shapes, stage
+from pipeline.usual import one_turn_step
 
 IMAGES, HELD_OUT, EPOCHS = 384, 192, 2
 LARGE_IMAGES, LARGE_PER_STEP = 4, 1
@@ -30,30 +30,6 @@ SETTLING = 1
 
 Step = Callable[[Sequence[Sample]], tuple[torch.Tensor, int]]
 Load = Callable[[], mllm.Mllm]
-
-
-def usual_step(model: mllm.Mllm, samples: Sequence[Sample]) -> tuple[torch.Tensor, int]:
-    """Mean loss of a batch of one-turn samples by a plain pass with labels, and its tokens."""
-    processor = model.processor
-    chats, images, ends = [], [], []
-    for sample in samples:
-        for turn in sample.turns:
-            text = prompt(turn.question, turn.options)
-            answer = mllm.render(processor, text, turn.answer)
-            chats.append(mllm.render(processor, text) + answer)
-            images.append([sample.image])
-            ends.append(len(mllm.encode_answer(processor, turn.answer)))
-    inputs = mllm.process(processor, chats, images)
-    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    # Padding is on the left, so a row's answer is its last tokens.
-    labels = torch.full_like(inputs["input_ids"], -100)
-    for row, end in enumerate(ends):
-        labels[row, -end:] = inputs["input_ids"][row, -end:]
-    logits = model.base(**inputs, use_cache=False).logits[:, :-1].float()
-    loss = functional.cross_entropy(
-        logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
-    )
-    return loss, sum(ends)
 
 
 class Ours:
@@ -113,7 +89,7 @@ def compare(
     """Train both ways from equal models on the same turns, in the same order; print the ratio."""
     usual, ours = fresh(), fresh()
     fast = run(ours, samples, per_step, Ours(ours), learning_rate)
-    slow = run(usual, samples, per_step, partial(usual_step, usual), learning_rate)
+    slow = run(usual, samples, per_step, partial(one_turn_step, usual), learning_rate)
     print(
         f"\n{name}: {len(samples)} images, {sum(len(s.turns) for s in samples)} turns\n"
         f"  one turn a sample {slow:.0f} answer tokens/s, several turns an image {fast:.0f}: "

@@ -35,7 +35,7 @@ TOKEN_INPUTS = ("token_type_ids", "mm_token_type_ids")
 PROBE = "Q"
 ORDER = (
     "this processor writes the question differently beside an image than alone, or before it; "
-    "the engine needs a chat template that puts images first and then the text"
+    "put a chat_template.jinja into the model's folder that puts images first and then the text"
 )
 
 
@@ -112,7 +112,9 @@ def load(
             "Set model.id in params.yaml to a folder or hub id with safetensors weights and a "
             "processor, and see that the adapter was trained on that model."
         ) from error
-    return Mllm(model.to(device).eval(), processor, answer_format)
+    # Packed weights were put on the device while they were packed, and cannot be moved.
+    model = model if quantize else model.to(device)
+    return Mllm(model.eval(), processor, answer_format)
 
 
 def render(processor: ProcessorMixin, text: str, answer: str | None = None, images: int = 1) -> str:
@@ -125,7 +127,10 @@ def render(processor: ProcessorMixin, text: str, answer: str | None = None, imag
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
     chat = processor.apply_chat_template([user, reply])
     if not chat.startswith(asked):
-        raise ModelError("the chat template does not continue its own generation prompt")
+        raise ModelError(
+            "the chat template does not continue its own generation prompt; put one that does into "
+            "chat_template.jinja of the model's folder, or set model.id to another model"
+        )
     said, end = chat[len(asked) :].rstrip("\n"), processor.tokenizer.eos_token
     # A template that writes no end of turn (LLaVA-1.5) would never teach the model to stop.
     return said if said.strip() != answer else said.rstrip() + end
