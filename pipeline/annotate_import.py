@@ -1,6 +1,9 @@
 """annotate-import: the answered batch and the unreviewed labels -> what this round may train on."""
 
-from medq_engine import annotations, labelling, lessons, tables
+import json
+
+from medq_engine import annotations, labelling, lessons, lineage, readings, tables
+from medq_engine.simulation import seeded
 from pipeline import paths, stage
 
 
@@ -9,16 +12,21 @@ def main() -> None:
     queue = paths.QUEUE / f"{params.tag}.jsonl"
     answers = paths.ANNOTATIONS / f"{params.tag}.jsonl"
     batch = [row for _, row in annotations.read_lines(queue)]
-    reviewed = annotations.read_annotations(answers, batch, tables.fingerprint(queue.read_bytes()))
+    given = readings.complete(answers, batch, tables.fingerprint(queue.read_bytes()))
     tasks = tables.read(paths.TASKS, tables.TASK)
     history = tables.read(paths.HISTORY, tables.LABEL)
+    spent = json.loads(paths.LEDGER.read_text(encoding="utf-8"))
     images = tables.Images(paths.POOL)
 
-    found = labelling.accept(tasks, reviewed, history, images, params.annotate_import)
+    rng = seeded("agreement", params.seed, params.tag)
+    found = labelling.accept(
+        tasks, given, history, spent, images, params.annotate_import, params.costs, rng
+    )
     tables.write(found.labels, paths.LABELS, tables.LABEL)
     training = lessons.training_rows(found.labels, images, params.seed)
     tables.write(tables.table(training, tables.TRAINING), paths.TRAINING, tables.TRAINING)
-    tables.write_json(found.metrics, paths.METRICS / "annotate_import.json")
+    files = {"batch": lineage.content_md5(queue), "annotations": lineage.content_md5(answers)}
+    tables.write_json(found.metrics | {"files": files}, paths.METRICS / "annotate_import.json")
     print(
         f"annotate-import: {len(found.labels)} labels so far, {found.metrics['round']} this round"
     )

@@ -1,8 +1,11 @@
-"""drafts: what the simulated draft annotator answers to every question about every pool image.
+"""drafts: what the simulated draft annotator answers to every question about pool and dev images.
 
-This is the one stage that reads the oracle. The loop sees answers, never truth. Where an endpoint
-drafts (drafts.endpoint), the table stays empty: route asks it about the round's tasks alone.
+This is the one stage that reads the oracle. The loop sees answers, never truth. Images of dev are
+drafted because gold tasks must look like the others. Where an endpoint drafts (drafts.endpoint),
+the table stays empty: route asks it about the round's tasks alone.
 """
+
+import polars as pl
 
 from medq_engine import annotators, tables
 from medq_engine.language import Finding
@@ -13,7 +16,10 @@ def main() -> None:
     params = paths.params()
     rows = []
     if params.drafts.endpoint is None:
-        for truth in tables.read(paths.ORACLE, tables.TRUTH).iter_rows(named=True):
+        items = tables.read(paths.BENCHMARK / "dev" / "items.parquet", tables.ITEM)
+        known = annotators.shown_by(items)
+        truths = pl.concat([tables.read(paths.ORACLE, tables.TRUTH), known])
+        for truth in truths.iter_rows(named=True):
             findings = [Finding(**finding) for finding in truth["findings"]]
             rows += annotators.draft_answers(
                 truth["image_id"], truth["modality"], findings, params.drafts.accuracy, params.seed

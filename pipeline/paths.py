@@ -16,6 +16,7 @@ ORACLE = Path("data/oracle/truth.parquet")
 DRAFTS = Path("data/drafts.parquet")
 EMBEDDINGS = Path("data/embeddings")
 HISTORY = Path("data/history.parquet")
+LEDGER = Path("data/ledger.json")  # what the rounds before have cost
 QUEUE = Path("data/queue")
 ANNOTATIONS = Path("data/annotations")
 BASELINES = Path("data/baselines")
@@ -37,6 +38,7 @@ TRAINING = ROUND / "training.parquet"
 METRICS = Path("metrics")
 REPORTS = Path("reports")
 FIGURES = REPORTS / "figures"
+PLOTS = REPORTS / "plots"  # rows that DVC draws (dvc.yaml: plots)
 
 
 def params() -> Params:

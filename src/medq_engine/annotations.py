@@ -1,18 +1,21 @@
-"""Reading what people answered: strict about the contract, exact about where a line breaks it.
+"""What people answered: strict about the contract, exact about where a line breaks it.
 
-An annotation file answers one batch, which it names by fingerprint. Everything that is wrong is
-collected with file and line before anything is refused, so that one reading mends it all.
+An annotation file answers one batch, which it names by fingerprint. A line is a *reading*: what one
+annotator says of one task. A task that several people read has several lines. Everything that is
+wrong is collected with file and line before anything is refused, so that one look mends it all.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from medq_engine.descriptions import denies, describe, findings_in, verdict_in
 from medq_engine.errors import MedqError
 from medq_engine.language import NO_DEGRADATION, verdict_of, worst
+from medq_engine.tables import canonical, replace
+from medq_engine.vocabulary import VERDICTS
+
+Reading = dict[str, object]
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "task_id": str,
@@ -29,26 +32,18 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
+# Written only where they say something: a verdict without a description, why a task cannot be
+# judged, that a blind task's hints were opened first, that the line settles a disagreement.
+OPTIONAL: dict[str, object] = {
+    "verdict": "",
+    "unjudged": "",
+    "unblinded": False,
+    "adjudicates": False,
+}
+
+
 class AnnotationError(MedqError):
     """The annotation file breaks its contract; the message lists every fault with file and line."""
-
-
-@dataclass
-class Pending(MedqError):  # noqa: N818 - waiting for people is no error
-    """Tasks that nobody has answered yet."""
-
-    path: Path
-    task_ids: tuple[str, ...]
-    total: int
-
-    def __str__(self) -> str:
-        shown = ", ".join(self.task_ids[:5]) + (" ..." if len(self.task_ids) > 5 else "")
-        return (
-            f"waiting for people: {len(self.task_ids)} of {self.total} tasks have no answer in "
-            f"{self.path}\n  pending: {shown}\n"
-            "  Answer them (`medq simulate-expert` stands in for people in the embedded default), "
-            "then run `dvc repro` again; nothing is lost."
-        )
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
@@ -75,10 +70,15 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
     return lines
 
 
-def read_annotations(
-    path: Path, tasks: Sequence[Mapping[str, object]], batch: str
-) -> list[dict[str, object]]:
-    """The answers to a batch, in the order of its tasks.
+def key(row: Mapping[str, object]) -> tuple[str, str, bool]:
+    """What there is one reading of: task, annotator, and whether it settles a disagreement."""
+    return str(row["task_id"]), str(row["annotator"]), bool(row.get("adjudicates", False))
+
+
+def read_readings(path: Path, tasks: Sequence[Mapping[str, object]], batch: str) -> list[Reading]:
+    """Every reading of a batch, in the order of the file; optional fields are filled in.
+
+    A line that stands there twice, letter by letter, counts once: merging two branches may do that.
 
     Args:
         path: The annotation file; it may not exist yet.
@@ -87,37 +87,90 @@ def read_annotations(
 
     Raises:
         AnnotationError: Lines that break the contract, answer another batch, or answer twice.
-        Pending: Some task has no answer yet.
     """
-    answered: dict[str, tuple[int, dict[str, object]]] = {}
     by_id = {str(task["task_id"]): task for task in tasks}
+    readings: dict[tuple[str, str, bool], tuple[int, Reading]] = {}
     faults: list[str] = []
     for number, row in read_lines(path) if path.exists() else []:
         fault = line_fault(row, by_id, batch)
-        task_id = str(row.get("task_id"))
-        if fault is None and task_id in answered:
-            fault = f"task {task_id} is answered before, on line {answered[task_id][0]}"
         if fault is None:
-            answered[task_id] = (number, row)
-        else:
+            full = OPTIONAL | row
+            first, before = readings.setdefault(key(full), (number, full))
+            if before != full:
+                fault = (
+                    f"{row['annotator']} answers task {row['task_id']} on line {first} already, "
+                    "and otherwise: keep one of the two"
+                )
+        if fault is not None:
             faults.append(f"{path}:{number}: {fault}")
     _refuse(faults)
-    missing = tuple(task_id for task_id in by_id if task_id not in answered)
-    if missing:
-        raise Pending(path, missing, len(by_id))
-    return [answered[task_id][1] for task_id in by_id]
+    return [row for _, row in readings.values()]
+
+
+def reading(
+    task: Mapping[str, object],
+    annotator: str,
+    batch: str,
+    answer: str = "",
+    *,
+    verdict: str = "",
+    description: str = "",
+    note: str = "",
+    seconds: float = 0.0,
+    unjudged: str = "",
+    unblinded: bool = False,
+    adjudicates: bool = False,
+) -> Reading:
+    """A reading of a task, with all its fields."""
+    return {
+        "task_id": task["task_id"],
+        "image_id": task["image_id"],
+        "question": task["question"],
+        "route": task["route"],
+        "round": task["round"],
+        "batch": batch,
+        "annotator": annotator,
+        "answer": answer,
+        "verdict": verdict,
+        "description": description,
+        "note": note,
+        "seconds": seconds,
+        "unjudged": unjudged,
+        "unblinded": unblinded,
+        "adjudicates": adjudicates,
+    }
+
+
+def lean(row: Mapping[str, object]) -> Reading:
+    """A reading as it is written: optional fields that say nothing are left out."""
+    return {name: value for name, value in row.items() if OPTIONAL.get(name, ...) != value}
+
+
+def store(path: Path, readings: Sequence[Mapping[str, object]]) -> None:
+    """Write an annotation file in canonical form, as a whole or not at all."""
+    replace(path, canonical(map(lean, readings)))
+
+
+def merge(
+    readings: Sequence[Mapping[str, object]], new: Sequence[Mapping[str, object]]
+) -> list[Reading]:
+    """Readings with new ones, which replace what the same person said before of the same task."""
+    return list({key(row): dict(row) for row in (*readings, *new)}.values())
 
 
 def line_fault(
     row: Mapping[str, object], by_id: Mapping[str, Mapping[str, object]], batch: str
 ) -> str | None:
     """What is wrong with one line, or None."""
-    for field, kind in FIELDS.items():
+    kinds = FIELDS | {name: type(default) for name, default in OPTIONAL.items() if name in row}
+    for field, kind in kinds.items():
         if field not in row:
             return f"field {field!r} is missing"
-        if not isinstance(row[field], kind) or isinstance(row[field], bool):
+        if not isinstance(row[field], kind) or (isinstance(row[field], bool) and kind is not bool):
             return f"field {field!r} is {row[field]!r}, not {getattr(kind, '__name__', 'a number')}"
-    unknown = sorted(set(row) - set(FIELDS))
+        if isinstance(row[field], str) and not encodable(row[field]):
+            return f"field {field!r} holds half of a character (a lone surrogate)"
+    unknown = sorted(set(row) - set(kinds))
     if unknown:
         return f"unknown field {unknown[0]!r}"
     if row["batch"] != batch:
@@ -128,30 +181,54 @@ def line_fault(
     for field in ("image_id", "question", "round", "route"):
         if row[field] != task[field]:
             return f"field {field!r} differs from the batch's task {row['task_id']}"
+    if not str(row["annotator"]).strip():
+        return "field 'annotator' is empty"
+    if not 0 <= row["seconds"] < 1e9:  # JSON can spell numbers that no float holds
+        return f"field 'seconds' is {row['seconds']}, not a time"
+    if row.get("unjudged"):
+        said = [name for name in ("answer", "description", "verdict") if row.get(name)]
+        return f"says that the task cannot be judged, but gives its {said[0]}" if said else None
     if row["answer"] not in task["options"]:
         return f"answer {row['answer']!r} is none of the options {list(task['options'])}"
-    if not row["annotator"]:
-        return "field 'annotator' is empty"
-    if not 0 <= row["seconds"] < math.inf:
-        return f"field 'seconds' is {row['seconds']}, not a time"
+    if row.get("verdict", "") not in ("", *VERDICTS):
+        return f"verdict {row['verdict']!r} is none of {list(VERDICTS)}"
     return contradiction(row, task)
+
+
+def verdict_said(row: Mapping[str, object]) -> str:
+    """The verdict of a reading, its own or its description's; empty where it gives none."""
+    return str(row["verdict"]) or verdict_in(str(row["description"])) or ""
+
+
+def encodable(text: str) -> bool:
+    """False for text that UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str | None:
     """Where answer, findings and verdict of one reading exclude each other, or None."""
+    verdict = str(row.get("verdict", ""))
+    if verdict and (fault := verdict_contradiction(str(row["answer"]), verdict, task)):
+        return fault
     text = str(row["description"])
     if not text:
         return None
-    findings, verdict = findings_in(text, task["modality"]), verdict_in(text)
-    if verdict is None or not (findings or denies(text)):
+    findings, described = findings_in(text, task["modality"]), verdict_in(text)
+    if described is None or not (findings or denies(text)):
         return (
             "the description names no verdict, or neither a finding nor its absence; "
             f"write it like {describe(task['modality'], ())!r}, or leave it empty"
         )
     if findings and denies(text):
         return "the description names a finding and says that there is none"
-    if verdict != verdict_of(findings):
-        return f"verdict {verdict!r} contradicts the findings, which say {verdict_of(findings)!r}"
+    if described != verdict_of(findings):
+        return f"verdict {described!r} contradicts the findings, which say {verdict_of(findings)!r}"
+    if verdict and verdict != described:
+        return f"verdict {verdict!r} contradicts the description, which says {described!r}"
     seen = {finding.label for finding in findings}
     given, kind = row["answer"], task["question_type"]
     if kind == "yes-no" and (given == "Yes") != (task["attribute"] in seen):
@@ -160,6 +237,21 @@ def contradiction(row: Mapping[str, object], task: Mapping[str, object]) -> str 
         return f"answer {given!r} contradicts the description"
     if kind == "how" and given != worst(findings).capitalize():
         return f"severity {given!r} contradicts the description"
+    return None
+
+
+def verdict_contradiction(answer: str, verdict: str, task: Mapping[str, object]) -> str | None:
+    """Where an answer and a verdict exclude each other (`language.verdict_of`), or None.
+
+    "No" to one fault leaves room for others; "Mild" may be a reject, by several mild faults.
+    """
+    fine = answer == (NO_DEGRADATION if task["question_type"] == "what" else "None")
+    if fine and verdict != "good":
+        return f"answer {answer!r} contradicts verdict {verdict!r}: without a fault it is 'good'"
+    if not fine and answer != "No" and verdict == "good":
+        return f"answer {answer!r} contradicts verdict 'good': an image with a fault is not good"
+    if answer == "Severe" and verdict != "reject":
+        return f"answer 'Severe' contradicts verdict {verdict!r}: a severe fault is 'reject'"
     return None
 
 

@@ -1,7 +1,7 @@
 """Simulated annotators: the only code, beside reports, that may look at the truth of the pool.
 
 The draft annotator stands in for GPT-4o: it is right with GPT-4o's published accuracy of the
-question type (MedQ-Bench, arXiv 2510.01691) and otherwise picks a wrong option. The expert reads a
+question type (MedQ-Bench, arXiv 2510.01691) and otherwise picks a wrong option. An expert reads a
 whole image, rightly with a declared accuracy, and answers what follows from that reading.
 """
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from medq_engine.descriptions import describe
 from medq_engine.language import Finding, answer, labels, question
 from medq_engine.simulation import seeded
 from medq_engine.vocabulary import QUESTION_TYPES, Modality, QuestionType
@@ -47,42 +46,30 @@ def draft_answers(
     return rows
 
 
+def shown_by(items: pl.DataFrame) -> pl.DataFrame:
+    """What the images of benchmark items (schema ITEM) show, one row an image (schema TRUTH)."""
+    return (
+        items.filter(pl.col("image_ids").list.len() == 1)
+        .select(pl.col("image_ids").list.first().alias("image_id"), "modality", "findings")
+        .unique("image_id", maintain_order=True)
+    )
+
+
 def expert_reading(
-    image_id: str, modality: Modality, findings: Sequence[Finding], accuracy: float, seed: int
+    image_id: str,
+    modality: Modality,
+    findings: Sequence[Finding],
+    accuracy: float,
+    seed: int,
+    name: str = EXPERT_NAME,
 ) -> tuple[Finding, ...]:
-    """What the simulated expert sees: the truth, or (1 - accuracy) another reading."""
-    rng = seeded("expert", seed, image_id)
+    """What the simulated expert of a name sees: the truth, or (1 - accuracy) another reading."""
+    rng = seeded(name, seed, image_id)
     if rng.random() < accuracy:
         return tuple(findings)
     readings = [(), *((Finding(a, s),) for a in labels(modality) for s in ("mild", "severe"))]
     others = [reading for reading in readings if reading != tuple(findings)]
     return others[int(rng.integers(len(others)))]
-
-
-def expert_annotation(
-    task: Mapping[str, object],
-    findings: Sequence[Finding],
-    batch: str,
-    accuracy: float,
-    seconds: float,
-    seed: int,
-) -> dict[str, object]:
-    """The simulated expert's line for one task of a batch, in the contract of an annotation."""
-    modality = task["modality"]
-    seen = expert_reading(task["image_id"], modality, findings, accuracy, seed)
-    return {
-        "task_id": task["task_id"],
-        "image_id": task["image_id"],
-        "question": task["question"],
-        "answer": answer(task["question_type"], seen, task["attribute"]),
-        "description": describe(modality, seen),
-        "route": task["route"],
-        "annotator": EXPERT_NAME,
-        "seconds": seconds,
-        "round": task["round"],
-        "batch": batch,
-        "note": "",
-    }
 
 
 def baselines(

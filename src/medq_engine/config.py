@@ -256,20 +256,37 @@ class Retrieve:
 
 @dataclass(frozen=True, config=STRICT)
 class RouteParams:
-    """Thresholds of the three-way rule and the expert's share."""
+    """Thresholds of the three-way rule, the expert's share, and what of it goes into checking."""
 
     entropy_quantile: Share
     agreement: Share
     expert_share: Share
     audit_share: Share
+    gold_share: Share
+    double_share: Share
+
+    def __post_init__(self) -> None:
+        if self.audit_share + self.gold_share + self.double_share > 1:
+            raise ValueError("audit_share, gold_share and double_share together are above 1")
 
 
 @dataclass(frozen=True, config=STRICT)
 class AnnotateImport:
-    """Near-duplicate thresholds of the import."""
+    """Near-duplicate thresholds of the import, and the floor of annotators' gold accuracy."""
 
     phash_bits: Annotated[int, Field(ge=0, le=64)]
     text_similarity: Share
+    gold_floor: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Costs:
+    """What labels cost: money for an hour of a person, and for a draft or an own answer."""
+
+    currency: str
+    person_hour: Annotated[float, Field(ge=0)]
+    draft: Annotated[float, Field(ge=0)]
+    model: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -335,6 +352,7 @@ class Params:
     retrieve: Retrieve
     route: RouteParams
     annotate_import: AnnotateImport
+    costs: Costs
     finetune: Finetune
     quality_gate: QualityGate
 

@@ -1,4 +1,4 @@
-"""A routed batch and its answers become labels: no duplicates, noise and cost measured."""
+"""A routed batch and its readings become labels: no duplicates, noise and quality measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,13 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from medq_engine.config import AnnotateImport
+from medq_engine import agreement, readings
+from medq_engine.annotations import Reading, verdict_said
+from medq_engine.checks import GOLD
+from medq_engine.config import AnnotateImport, Costs
 from medq_engine.dedup import duplicates, perceptual_hashes
+from medq_engine.errors import MedqError
+from medq_engine.ledger import Ledger, add, by_random_choice, ledger_of
 from medq_engine.statistics import wilson
 from medq_engine.tables import LABEL, table
 from medq_engine.vocabulary import DEFERRED
@@ -24,19 +29,27 @@ class Accepted:
     metrics: dict[str, object]
 
 
+class Held(MedqError):  # noqa: N818 - the batch is held back, nothing broke
+    """Annotators are shown to be below the floor; the message names them and what to do."""
+
+
 def label_of(
-    task: Mapping[str, object], reviewed: Mapping[str, Mapping[str, object]]
+    task: Mapping[str, object],
+    counting: Mapping[str, Reading],
+    seconds: Mapping[str, float],
 ) -> dict[str, object]:
-    """The label of one task: what people said, or what the unreviewed route says."""
+    """The label of one task: what people settled on, or what the unreviewed route says."""
     kept = {name: task[name] for name in LABEL if name in task}
-    answer = reviewed.get(task["task_id"])
-    if answer is not None:
-        given = {name: answer[name] for name in ("answer", "description", "annotator", "seconds")}
-        return {**kept, **given}
+    reading = counting.get(task["task_id"])
+    if reading is not None:
+        given = {name: reading[name] for name in ("answer", "description", "annotator")}
+        taken = {"verdict": verdict_said(reading), "seconds": seconds[task["task_id"]]}
+        return {**kept, **given, **taken}
     by_model = task["route"] == "model"
     return {
         **kept,
         "answer": task["model_answer"] if by_model else task["draft"],
+        "verdict": "",
         "description": "",
         "annotator": "model" if by_model else "draft",
         "seconds": 0.0,
@@ -54,58 +67,120 @@ def counts(column: pl.Series) -> dict[str, int]:
     return dict(sorted(column.value_counts().iter_rows()))
 
 
-def noise(tasks: pl.DataFrame, reviewed: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+def noise(tasks: pl.DataFrame, counting: Mapping[str, Reading]) -> dict[str, object]:
     """Share of wrong labels on the unreviewed routes, estimated from the audit sample.
 
     The audit tasks are a random sample of what nobody reviews; their unreviewed label is compared
-    with the expert's answer.
+    with what people settled on. Whoever opened the hints first was no independent witness: such an
+    audit is left out.
     """
-    audited = tasks.filter(pl.col("audit")).to_dicts()
+    audited = [
+        task
+        for task in tasks.filter(pl.col("audit")).to_dicts()
+        if task["task_id"] in counting and not counting[task["task_id"]]["unblinded"]
+    ]
     wrong = sum(
-        reviewed[task["task_id"]]["answer"]
+        counting[task["task_id"]]["answer"]
         != (task["model_answer"] if task["unreviewed"] == "model" else task["draft"])
         for task in audited
     )
     return {"audited": len(audited), "wrong": wrong, **rate(wrong, len(audited))}
 
 
-def arm_yield(
-    tasks: pl.DataFrame, reviewed: Mapping[str, Mapping[str, object]]
-) -> dict[str, object]:
+def arm_yield(tasks: pl.DataFrame, counting: Mapping[str, Reading]) -> dict[str, object]:
     """How often people corrected the model, on fetched and on random images.
 
     Audit tasks are left out: they were chosen at random, the others because model and draft
     disagree.
     """
     found = {}
+    read = tasks.filter(pl.col("task_id").is_in(list(counting)), ~pl.col("audit"))
     for arm in ("prototype", "control"):
-        here = tasks.filter(pl.col("arm") == arm, pl.col("route") == "expert", ~pl.col("audit"))
-        corrected = sum(
-            reviewed[task]["answer"] != own
-            for task, own in zip(here["task_id"], here["model_answer"], strict=True)
-        )
+        here = read.filter(pl.col("arm") == arm)
+        corrected = corrections(here, counting)
         found[arm] = {"labels": len(here), "corrected": corrected, **rate(corrected, len(here))}
     return found
 
 
+def corrections(tasks: pl.DataFrame, counting: Mapping[str, Reading]) -> int:
+    """Tasks on which people settled on another answer than the model's."""
+    pairs = tasks.select("task_id", "model_answer").iter_rows()
+    return sum(counting[task]["answer"] != own for task, own in pairs if task in counting)
+
+
+def quality(
+    tasks: pl.DataFrame,
+    given: Sequence[Reading],
+    floor: float,
+    rng: np.random.Generator,
+) -> dict[str, object]:
+    """How far annotators agree, and how often they are right where the answer is known.
+
+    Raises:
+        Held: Annotators are shown to be below the floor on gold tasks.
+    """
+    rows = tasks.to_dicts()
+    gold = agreement.gold_accuracy(rows, given)
+    below = agreement.below_floor(gold, floor)
+    if below:
+        named = ", ".join(f"{n} ({gold[n]['right']} of {gold[n]['tasks']})" for n in below)
+        raise Held(
+            f"the batch is held back: on gold tasks below annotate_import.gold_floor ({floor:.0%}) "
+            f"with 95 % confidence: {named}\n"
+            "Let somebody else read their tasks (take their lines out of data/annotations), or "
+            "change the floor in params.yaml, where the change is seen; then run `dvc repro`."
+        )
+    groups = [g for g in readings.by_task(given).values() if len(readings.first_readings(g)) > 1]
+    return {
+        "agreement": agreement.agreement_of(rows, given, rng),
+        "gold": gold,
+        "floor": floor,
+        "double": {
+            "tasks": len(groups),
+            "disagreements": sum(map(readings.disagree, groups)),
+            "adjudicated": sum(any(row["adjudicates"] for row in g) for g in groups),
+        },
+        "unjudged": sum(bool(row["unjudged"]) for row in given),
+        "unblinded": sum(row["unblinded"] for row in given),
+    }
+
+
 def accept(
     tasks: pl.DataFrame,
-    answers: Sequence[Mapping[str, object]],
+    given: Sequence[Reading],
     history: pl.DataFrame,
+    spent: Ledger | None,
     images: Mapping[str, Image.Image],
     settings: AnnotateImport,
+    costs: Costs,
+    rng: np.random.Generator,
 ) -> Accepted:
     """Add a round's labels to the history, without what repeats an earlier one.
 
     Args:
-        tasks: All tasks of the round (schema TASK); deferred ones take no label.
-        answers: What people answered, checked (`annotations.read_annotations`).
+        tasks: All tasks of the round (schema TASK). Deferred ones take no label, nor do gold ones
+            and those that nobody can judge.
+        given: All readings of the batch, checked and complete (`readings.complete`).
         history: Labels of the rounds before (schema LABEL).
+        spent: Ledger of the rounds before, None in the first.
         images: Pool images by id.
+        settings: Thresholds of the import.
+        costs: What labels cost.
+        rng: Of the bootstrap of the agreement.
+
+    Raises:
+        Held: Annotators are shown to be below the floor on gold tasks.
     """
-    reviewed = {answer["task_id"]: answer for answer in answers}
-    labelled = tasks.filter(pl.col("route") != DEFERRED)
-    fresh = [label_of(task, reviewed) for task in labelled.to_dicts()]
+    measured = quality(tasks, given, settings.gold_floor, rng)
+    groups = readings.by_task(given)
+    settled = {task_id: readings.settled(rows) for task_id, rows in groups.items()}
+    counting = {task_id: row for task_id, row in settled.items() if row is not None}
+    seconds = {i: float(sum(row["seconds"] for row in rows)) for i, rows in groups.items()}
+    labelled = tasks.filter(
+        pl.col("arm") != GOLD,
+        pl.col("route").is_in(["model", "draft"]) | pl.col("task_id").is_in(list(counting)),
+    )
+    fresh = [label_of(task, counting, seconds) for task in labelled.to_dicts()]
     # People's labels first: of two duplicates the reviewed one must stay.
     fresh.sort(key=lambda label: (label["route"] != "expert", label["task_id"]))
     labels = pl.concat([history, table(fresh, LABEL)])
@@ -116,16 +191,31 @@ def accept(
     repeated = duplicates(hashes, texts, settings.phash_bits, settings.text_similarity)
     kept = labels[np.setdiff1d(np.arange(len(labels)), repeated).tolist()]
     now = kept.filter(pl.col("round") == tasks["round"][0]) if len(tasks) else kept[:0]
+    by_route = counts(now["route"])
+    this_round = ledger_of(tasks, given, by_route, costs)
+    total = add(spent, this_round)
+    wrong, corrected = noise(tasks, counting), arm_yield(tasks, counting)
+    own = tasks.filter(pl.col("arm") != GOLD)
+    read = own.filter(pl.col("task_id").is_in(list(counting)))
     metrics = {
         "round": len(now),
         "total": len(kept),
-        "by_route": counts(now["route"]),
-        "annotators": counts(now.filter(pl.col("route") == "expert")["annotator"]),
-        "expert_seconds": float(now["seconds"].sum()),
-        "expert_minutes_total": float(kept["seconds"].sum()) / 60,
-        "deferred": len(tasks) - len(labelled),
+        "by_route": by_route,
+        "annotators": {name: part["readings"] for name, part in this_round["by_annotator"].items()},
+        "expert_seconds": this_round["seconds"],
+        "expert_minutes_total": total["seconds"] / 60,
+        "deferred": int((tasks["route"] == DEFERRED).sum()),
         "dropped": {"duplicates": len(repeated)},
-        "noise": noise(tasks, reviewed),
-        "yield": arm_yield(tasks, reviewed),
+        "noise": wrong,
+        "yield": corrected,
+        "quality": measured,
+        "ledger": {
+            "currency": costs.currency,
+            "round": this_round,
+            "total": total,
+            "random": by_random_choice(
+                tasks, len(read), corrections(read, counting), corrected["control"], wrong
+            ),
+        },
     }
     return Accepted(kept, metrics)

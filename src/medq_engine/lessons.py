@@ -14,6 +14,7 @@ from medq_engine.language import (
     Turn,
     labels,
     pick_options,
+    quality_question,
     question,
 )
 from medq_engine.simulation import augment, from_png, seeded
@@ -24,11 +25,19 @@ def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Tur
     """Training turns of one accepted label (schema LABEL).
 
     A reading with a description teaches every question type and the description itself; a bare
-    answer teaches its own question and what follows from it without doubt.
+    answer teaches its own question and what follows from it without doubt, and the verdict where
+    it has one.
     """
-    modality, given = label["modality"], label["answer"]
+    modality, verdict = label["modality"], label["verdict"]
     if label["description"]:
         return turns(modality, findings_in(label["description"], modality), rng)
+    quality = (Turn(*quality_question(modality), verdict.capitalize()),) if verdict else ()
+    return (*answer_turns(label, rng), *quality)
+
+
+def answer_turns(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
+    """What a bare answer teaches of its own question."""
+    modality, given = label["modality"], label["answer"]
     if label["question_type"] == "what":
         text, _ = question("what", modality)
         # The options need only know which fault it is: its severity is not asked.

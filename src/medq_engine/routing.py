@@ -9,8 +9,8 @@ its agreement with the draft:
 
 Beyond it: experts have a ceiling. They see first what the incumbent most likely got wrong; what is
 disputed beyond the ceiling is deferred: it takes no label, and its image stays in the pool for a
-later round. A part of the experts' tasks is a random audit of the labels that nobody reviews, the
-only way to know how many of those are wrong.
+later round. A part of the experts' time is for checking (`checks`): a random audit of the labels
+that nobody reviews is the only way to know how many of those are wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from medq_engine.checks import Quota, quota_of, second_readers
 from medq_engine.config import RouteParams
 from medq_engine.errors import MedqError
 from medq_engine.language import NO_DEGRADATION, SEVERITY_OPTIONS, Finding, answer, question
@@ -103,13 +104,12 @@ def assign(
     *,
     entropy_quantile: float,
     tau_ann: float,
-    expert_share: float,
-    audit_share: float,
+    quota: Quota,
     rng: np.random.Generator,
 ) -> tuple[list[Routed], float]:
-    """Route a batch, within the experts' ceiling.
+    """Route a batch, within the experts' quota.
 
-    Where more tasks qualify for an expert than the ceiling allows, the most suspect go first and
+    Where more tasks qualify for an expert than the quota allows, the most suspect go first and
     the rest are deferred: neither model nor draft can be trusted where they disagree.
 
     Returns:
@@ -127,14 +127,12 @@ def assign(
         "expert" if route == "draft" and not there else route
         for route, there in zip(routes, drafted, strict=True)
     ]
-    ceiling = int(expert_share * len(routes) + 1e-9)  # 0.29 * 100 is a hair below 29
-    audits = round(audit_share * ceiling)
     wanted = [i for i, route in enumerate(routes) if route == "expert"]
     wanted.sort(key=lambda i: (-suspicions[i], -h[i], i))
-    for i in wanted[ceiling - audits :]:
+    for i in wanted[max(0, quota.experts - quota.audits) :]:
         routes[i] = DEFERRED
     unreviewed = [i for i, route in enumerate(routes) if route in ("model", "draft")]
-    audited = set(rng.permutation(unreviewed)[:audits].tolist())
+    audited = set(rng.permutation(unreviewed)[: quota.audits].tolist())
     routed = [
         Routed("expert", True, route) if i in audited else Routed(route, False, route)
         for i, route in enumerate(routes)
@@ -218,28 +216,18 @@ def route(
     Raises:
         RoutingError: The drafts hold no answer to a task's question.
     """
-    keys = zip(drafts["image_id"], drafts["question"], strict=True)
-    drafted = dict(zip(keys, drafts["answer"], strict=True))
-    rows = []
-    for task, result in zip(tasks, scored, strict=True):
-        best = int(result.probabilities.argmax())
-        draft = drafted.get((task["image_id"], task["question"]))
-        if draft is None:
+    drafted = _by_question(drafts)
+    for task in tasks:
+        if (task["image_id"], task["question"]) not in drafted:
             raise RoutingError(
                 f"no draft for image {task['image_id']}, question {task['question']!r}: "
                 "make data/drafts.parquet anew for this pool (`dvc repro data/dvc.yaml:drafts`)"
             )
-        own = task["options"][best]
-        rows.append(
-            {
-                **task,
-                "model_answer": own,
-                "model_probability": float(result.probabilities[best]),
-                "entropy": float(result.nll[best]),
-                "draft": draft,
-                "agreement": agreement(own, draft),
-            }
-        )
+    rows = [
+        answered(task, result, drafted[task["image_id"], task["question"]])
+        for task, result in zip(tasks, scored, strict=True)
+    ]
+    quota = quota_of(len(rows), settings)
     routed, tau_h = assign(
         [row["entropy"] for row in rows],
         [row["agreement"] for row in rows],
@@ -247,10 +235,44 @@ def route(
         [suspicion(row, row["draft"], errors) for row in rows],
         entropy_quantile=settings.entropy_quantile,
         tau_ann=settings.agreement,
-        expert_share=settings.expert_share,
-        audit_share=settings.audit_share,
+        quota=quota,
         rng=rng,
     )
-    for row, where in zip(rows, routed, strict=True):
+    # An audit has one reader, as a gold task has: two would tell them apart.
+    routes = ["audit" if where.audit else where.route for where in routed]
+    readers = second_readers(routes, quota.doubles, rng)
+    for row, where, count in zip(rows, routed, readers, strict=True):
         row |= {"route": where.route, "audit": where.audit, "unreviewed": where.instead}
+        row |= {"gold": "", "readers": count}
     return rows, tau_h
+
+
+def for_experts(
+    gold: Sequence[Mapping[str, object]], scored: Sequence[Scored], drafts: pl.DataFrame
+) -> list[dict[str, object]]:
+    """Gold tasks (`checks.gold_tasks`) as routed ones (schema TASK); a draft may be missing."""
+    given = _by_question(drafts)
+    always = {"route": "expert", "audit": False, "unreviewed": "expert", "readers": 1}
+    return [
+        answered(task, result, given.get((task["image_id"], task["question"]), "")) | always
+        for task, result in zip(gold, scored, strict=True)
+    ]
+
+
+def answered(task: Mapping[str, object], result: Scored, draft: str) -> dict[str, object]:
+    """A task with the model's answer, its probability and H, the draft and their agreement."""
+    best = int(result.probabilities.argmax())
+    own = task["options"][best]
+    return {
+        **task,
+        "model_answer": own,
+        "model_probability": float(result.probabilities[best]),
+        "entropy": float(result.nll[best]),
+        "draft": draft,
+        "agreement": agreement(own, draft),
+    }
+
+
+def _by_question(drafts: pl.DataFrame) -> dict[tuple[str, str], str]:
+    keys = zip(drafts["image_id"], drafts["question"], strict=True)
+    return dict(zip(keys, drafts["answer"], strict=True))

@@ -165,7 +165,7 @@ def candidate_sheet(
 
 
 def batch_sheet(batch: pl.DataFrame, images: Images, path: Path) -> None:
-    """The tasks that wait for people. Audit tasks show no answer, so that nobody is anchored.
+    """The tasks that wait for people. Audit and gold tasks show no answer: nobody is anchored.
 
     Args:
         batch: Schema TASK.
@@ -184,7 +184,7 @@ def batch_sheet(batch: pl.DataFrame, images: Images, path: Path) -> None:
         for number, task in enumerate(shown):
             answers = (
                 "answers hidden:\njudge unaided"
-                if task["audit"]
+                if task["audit"] or task["gold"]
                 else f"model: {task['model_answer']}\ndraft: {task['draft']}"
             )
             caption = f"{task['task_id'][:13]}\n{shorten(task['question'], 26, 3)}\n{answers}"

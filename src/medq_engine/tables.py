@@ -135,6 +135,8 @@ TASK = {
     "route": pl.String,
     "audit": pl.Boolean,
     "unreviewed": pl.String,
+    "gold": pl.String,
+    "readers": pl.Int32,
     "round": pl.Int32,
 }
 LABEL = {
@@ -147,6 +149,7 @@ LABEL = {
     "attribute": pl.String,
     "question": pl.String,
     "answer": pl.String,
+    "verdict": pl.String,
     "description": pl.String,
     "route": pl.String,
     "annotator": pl.String,
@@ -246,9 +249,8 @@ def plain(value: object) -> object:
 
 def canonical(rows: Iterable[Mapping[str, object]]) -> bytes:
     """Rows as canonical JSONL: sorted by task id, sorted keys, one object a line, UTF-8."""
-    ordered = sorted(rows, key=lambda row: str(row["task_id"]))
-    lines = (json.dumps(row, sort_keys=True, ensure_ascii=False) for row in ordered)
-    return "".join(line + "\n" for line in lines).encode()
+    lines = [(row["task_id"], json.dumps(row, sort_keys=True, ensure_ascii=False)) for row in rows]
+    return "".join(f"{line}\n" for _, line in sorted(lines)).encode()
 
 
 def fingerprint(data: bytes) -> str:
@@ -278,19 +280,19 @@ def matrix(column: pl.Series) -> np.ndarray:
 
 
 class Images(Mapping[str, Image.Image]):
-    """Images of a table of records by id, read when they are asked for.
+    """Images of tables of records by id, read when they are asked for.
 
     What is held is the place of each image, and the row groups that were read last.
     """
 
     HELD_BYTES = 256 * 2**20
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *paths: Path) -> None:
         self._place: dict[str, tuple[pq.ParquetFile, int]] = {}
         self._groups: OrderedDict[tuple[int, int], dict[str, bytes]] = OrderedDict()
         self._held = 0
         self.modality: dict[str, str] = {}
-        for file in files_of(path):
+        for file in (file for path in paths for file in files_of(path)):
             check_schema(file, RECORD)
             source = pq.ParquetFile(file)
             for group in range(source.num_row_groups):
