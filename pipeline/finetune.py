@@ -49,6 +49,7 @@ def main() -> None:
             "loss_first": sum(losses[:10]) / len(losses[:10]),
             "loss_last": sum(losses[-10:]) / len(losses[-10:]),
             "trainable_parameters": trainable,
+            "losses": losses,
         },
         paths.METRICS / "finetune.json",
     )

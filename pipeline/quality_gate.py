@@ -3,8 +3,10 @@
 The verdict is a metric and not an exit code: a failed challenger is a result, not an error.
 """
 
-from medq_engine import evaluation, figures, gate, heatmap, report, tables
-from pipeline import answering, paths, stage
+import json
+
+from medq_engine import evaluation, gate, round_summary, tables
+from pipeline import answering, paths, reporting, stage
 
 # Who answers which split: the base stands on test only, as where the first round began.
 ASKED = {
@@ -12,6 +14,12 @@ ASKED = {
     "incumbent": (paths.CURRENT, ["gate", "test"]),
     "challenger": (paths.CHALLENGER, ["gate", "test"]),
 }
+SUMMED = ("annotate_import", "route", "evaluate", "baselines")
+
+
+def load(name: str) -> dict[str, object]:
+    """The metrics of an earlier stage."""
+    return json.loads((paths.METRICS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def main() -> None:
@@ -32,39 +40,9 @@ def main() -> None:
     metrics = gate.hold(items, predictions, params.quality_gate, params.seed)
     tables.write_json(metrics, paths.METRICS / "gate.json")
 
-    stages = report.metrics_of(paths.METRICS)
-    overall, by_modality = metrics["gate"]["overall"], metrics["gate"]["modality"]
-    margin = params.quality_gate.margin
-    figures.forest(overall, by_modality, margin, paths.FIGURES / "forest.png")
-    figures.slice_bars(stages["evaluate"], paths.FIGURES / "slices.png")
-    base = predictions["base", "test"]
-    heatmap.weak_spots(items["test"], base, paths.FIGURES / "weak_spots.png")
-    pair = [predictions[role, "gate"] for role in ("incumbent", "challenger")]
-    context = {
-        **stages,
-        "round": params.round,
-        "tag": params.tag,
-        "incumbent": tables.plain(params.incumbent),
-        "gate": metrics,
-        "prototypes": tables.read(paths.PROTOTYPES, tables.PROTOTYPE),
-        "figures": {path.stem: path for path in sorted(paths.FIGURES.glob("*.png"))},
-        "examples": report.examples(items["gate"], images["gate"], *pair),
-        "baselines": report.baselines_of(paths.METRICS, paths.BASELINES),
-        "params": {
-            "seed": params.seed,
-            "model": tables.plain(params.model),
-            "drafts": tables.plain(params.drafts),
-            "expert": tables.plain(params.expert),
-            "evaluate": tables.plain(params.evaluate),
-            "cluster": tables.plain(params.cluster),
-            "retrieve": tables.plain(params.retrieve),
-            "route": tables.plain(params.route),
-            "annotate_import": tables.plain(params.annotate_import),
-            "finetune": tables.plain(params.finetune),
-            "quality_gate": tables.plain(params.quality_gate),
-        },
-    }
-    tables.replace(paths.REPORTS / f"{params.tag}.html", report.render(context).encode())
+    summary = round_summary.summary(metrics, *(load(name) for name in SUMMED))
+    tables.write_json(summary, paths.METRICS / "summary.json")
+    reporting.write(params, metrics, items, images, predictions)
     print(f"quality-gate: {metrics['verdict']}: {metrics['reason']}")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medq_engine import nano, rounds
+from medq_engine import checks, nano, rounds
 from medq_engine.models.mllm import Mllm, load, process, render
 from tests.tiny_models import build as build_tiny
 
@@ -138,8 +138,20 @@ def task_row() -> Callable[..., Row]:
             "route": "expert",
             "audit": False,
             "unreviewed": "expert",
+            "gold": "",
+            "readers": 1,
             "round": 1,
         } | changes
+
+    return row
+
+
+@pytest.fixture
+def queue_row(task_row: Callable[..., Row]) -> Callable[..., Row]:
+    """A task of `task_row` as it stands in the queue, with changes."""
+
+    def row(task_id: str, **changes: object) -> Row:
+        return checks.queue_row(task_row(task_id, **changes))
 
     return row
 
@@ -178,6 +190,7 @@ def label_row() -> Callable[..., Row]:
             "attribute": "aliasing",
             "question": "Is there aliasing in this MRI image?",
             "answer": "Yes",
+            "verdict": "",
             "description": "",
             "route": "expert",
             "annotator": "reader-1",

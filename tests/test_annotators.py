@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
-from medq_engine.annotations import FIELDS, line_fault
 from medq_engine.annotators import (
     EXPERT_NAME,
     baselines,
     draft_answer,
     draft_answers,
-    expert_annotation,
     expert_reading,
 )
 from medq_engine.language import Finding, answer, labels, question
@@ -72,29 +70,11 @@ def test_expert_reads_right_as_often_as_declared():
     assert all(expert_reading(f"i{n}", "ct", TRUTH, 0.0, seed=1) != TRUTH for n in range(50))
 
 
-@pytest.mark.parametrize("kind", ["yes-no", "what", "how"])
-@pytest.mark.parametrize("accuracy", [1.0, 0.0])
-def test_an_expert_line_keeps_the_contract_even_when_it_is_wrong(task_row, kind, accuracy):
-    text, options = question(kind, "ct", "ring artifact")
-    asked = {"question_type": kind, "question": text, "options": list(options)}
-    for number in range(20):
-        task = task_row(f"t{number}", modality="ct", attribute="ring artifact", **asked)
-        line = expert_annotation(task, TRUTH, "batch", accuracy, 45.0, seed=1)
-        assert set(line) == set(FIELDS)
-        assert line_fault(line, {task["task_id"]: task}, "batch") is None
-        if accuracy == 1:
-            assert line["answer"] == answer(kind, TRUTH, "ring artifact")
+def test_experts_of_other_names_have_errors_of_their_own():
+    def readings(name: str) -> list[tuple[Finding, ...]]:
+        return [expert_reading(f"i{n}", "ct", TRUTH, 0.5, seed=1, name=name) for n in range(30)]
 
-
-def test_an_expert_answers_two_questions_about_an_image_from_one_reading(task_row):
-    same = {"image_id": "one", "modality": "ct", "attribute": "blur"}
-    lines = [
-        expert_annotation(
-            task_row(kind, question_type=kind, **same), TRUTH, "batch", 0.0, 45.0, seed=1
-        )
-        for kind in ("yes-no", "how")
-    ]
-    assert lines[0]["description"] == lines[1]["description"]
+    assert readings(EXPERT_NAME) == readings(EXPERT_NAME) != readings("second expert (simulated)")
 
 
 def test_of_two_faults_the_expert_names_the_one_that_is_offered(item_row):

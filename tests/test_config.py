@@ -73,6 +73,13 @@ def test_a_missing_key_is_named(raw, load, key):
         ("retrieve.threshold", 1.5),
         ("retrieve.alpha", -1),
         ("route.expert_share", 1.1),
+        ("route.gold_share", -0.1),
+        ("route.double_share", 1.1),
+        ("annotate_import.gold_floor", 1.1),
+        ("costs.person_hour", -1.0),
+        ("costs.draft", float("inf")),
+        ("costs.model", "free"),
+        ("costs.currency", 1),
         ("finetune.replay", 1.0),
         ("finetune.learning_rate", "fast"),
         ("finetune.steps", 2.5),
@@ -133,6 +140,14 @@ def test_the_mix_of_the_pool_is_no_more_than_all_of_it(raw, load):
         load(raw)
     raw["pool"]["rare_share"] = 0.25
     assert load(raw).pool.rare_share == 0.25
+
+
+def test_checks_take_no_more_than_all_of_the_experts_time(raw, load):
+    raw["route"] |= {"audit_share": 0.5, "gold_share": 0.25, "double_share": 0.5}
+    with pytest.raises(ParamsError, match=r"route: .*audit_share, gold_share and double_share"):
+        load(raw)
+    raw["route"]["double_share"] = 0.25
+    assert load(raw).route.double_share == 0.25
 
 
 def test_a_share_may_be_written_as_a_whole_number(raw, load):

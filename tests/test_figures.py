@@ -58,6 +58,7 @@ TASKS = table(
             "entropy": n / 5,
             "route": ("model", "draft", "expert", "deferred")[n % 4],
             "audit": n == 2,
+            "gold": "GOLD" if n == 4 else "",
         }
         for n in range(6)
     ],
@@ -198,12 +199,15 @@ def test_a_sheet_of_control_images_alone_can_be_drawn(tmp_path, texts):
     assert "control: drawn at random\n1 images" in texts
 
 
-def test_nobody_is_anchored_on_an_audit(tmp_path, texts):
+def test_nobody_is_anchored_on_an_audit_or_a_gold_task(tmp_path, texts):
     FULL["batch"](tmp_path / "a.png")
-    audit = next(text for text in texts if text.startswith("r001-00000000\n") and "judge" in text)
-    assert "MODEL" not in audit
-    assert "DRAFT" not in audit
-    assert sum("model: MODEL\ndraft: DRAFT" in text for text in texts) == len(TASKS) - 1
+    blind = [text for text in texts if text.startswith("r001-00000000\n") and "judge" in text]
+    assert len(blind) == 2
+    assert len({*blind}) == 1
+    assert "MODEL" not in blind[0]
+    assert "DRAFT" not in blind[0]
+    assert not any("GOLD" in text for text in texts)
+    assert sum("model: MODEL\ndraft: DRAFT" in text for text in texts) == len(TASKS) - 2
 
 
 def test_the_forest_lists_overall_first_and_modalities_in_the_vocabularys_order(tmp_path, texts):

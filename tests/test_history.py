@@ -1,7 +1,8 @@
 import pytest
 
-from medq_engine.history import closed_rounds, markdown
+from medq_engine.history import champion, closed_rounds, locked, markdown, simulated
 from medq_engine.rounds import RoundError, git
+from tests.made_rounds import commit, made
 
 
 def close(root, tag: str) -> None:
@@ -78,3 +79,46 @@ def test_a_tag_without_metrics_is_an_error_that_names_it(git_root):
     close(git_root, "round-001")
     with pytest.raises(RoundError, match=r"round-001:metrics/gate\.json"):
         closed_rounds(git_root)
+
+
+def test_a_row_has_params_hashes_and_who_else_answered(git_root):
+    (row,) = made("pass")
+    commit(git_root, row)
+    (read,) = closed_rounds(git_root)
+    assert read.gate == row.gate
+    assert read.labels == row.labels
+    assert read.baselines == row.baselines
+    assert read.published == row.published
+    assert read.params == row.params
+    assert read.hashes == {"data/pool": "a" * 32}
+
+
+def test_what_a_commit_need_not_have_is_empty(closed):
+    first = closed_rounds(closed)[0]
+    assert (first.baselines, first.published, first.params, first.hashes) == ({}, [], {}, {})
+
+
+def test_hashes_are_of_what_stages_read_and_wrote():
+    lock = """\
+schema: '2.0'
+stages:
+  one:
+    cmd: x
+    deps: [{path: in, md5: aa}, {path: remote, etag: e}]
+    outs: [{path: out, md5: bb.dir}]
+  two:
+    cmd: y
+"""
+    assert locked(lock) == {"in": "aa", "out": "bb.dir"}
+
+
+def test_the_champion_is_the_last_challenger_that_passed():
+    rows = made("pass", "pass", "fail")
+    assert champion(rows) is rows[1]
+    assert champion(made("fail", "inconclusive")) is None
+    assert champion([]) is None
+
+
+def test_simulated_readers_say_so_in_their_names():
+    assert simulated(made("pass")) == ["expert (simulated)"]
+    assert simulated(made("pass", people=("dr-a", "dr-b"))) == []

@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medq_engine.config import AnnotateImport
-from medq_engine.labelling import accept, arm_yield, label_of, noise, rate
+from medq_engine.annotations import OPTIONAL
+from medq_engine.config import AnnotateImport, Costs
+from medq_engine.descriptions import describe
+from medq_engine.labelling import Held, accept, arm_yield, corrections, label_of, noise, rate
+from medq_engine.language import Finding
 from medq_engine.statistics import wilson
 from medq_engine.tables import LABEL, TASK, table
 
-SETTINGS = AnnotateImport(phash_bits=0, text_similarity=0.95)
+SETTINGS = AnnotateImport(phash_bits=0, text_similarity=0.95, gold_floor=0.7)
+COSTS = Costs(currency="USD", person_hour=120.0, draft=0.01, model=0.0)
+MILD = describe("mri", [Finding("aliasing", "mild")])
 
 
 class Pictures(dict):
@@ -18,22 +23,47 @@ class Pictures(dict):
         return Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8))
 
 
-def accepted(tasks, answers, history=(), images=None):
+def full(answers):
+    return [OPTIONAL | answer for answer in answers]
+
+
+def accepted(tasks, answers, history=(), images=None, spent=None, settings=SETTINGS):
     images = Pictures() if images is None else images
-    return accept(table(tasks, TASK), answers, table(history, LABEL), images, SETTINGS)
+    rng = np.random.default_rng(0)
+    labels, tasks = table(history, LABEL), table(tasks, TASK)
+    return accept(tasks, full(answers), labels, spent, images, settings, COSTS, rng)
+
+
+def counting(answers):
+    """What people settled on, one reading a task."""
+    return {answer["task_id"]: OPTIONAL | answer for answer in answers}
 
 
 def test_each_route_labels_with_its_own_answer(task_row, answer_row):
     expert, draft, model = (task_row(route, route=route) for route in ("expert", "draft", "model"))
-    answer = answer_row(expert, answer="No", description="A text.")
-    reviewed = {"expert": answer}
-    assert label_of(expert, reviewed)["answer"] == "No"
-    assert label_of(expert, reviewed)["description"] == "A text."
-    assert label_of(expert, reviewed)["annotator"] == "reader-1"
-    assert label_of(draft, reviewed)["answer"] == draft["draft"] == "No"
-    assert label_of(model, reviewed)["answer"] == model["model_answer"] == "Yes"
-    assert [label_of(t, reviewed)["annotator"] for t in (draft, model)] == ["draft", "model"]
-    assert [label_of(t, reviewed)["seconds"] for t in (expert, draft, model)] == [30.0, 0.0, 0.0]
+    answer = answer_row(expert, answer="No", description="A text.", verdict="reject")
+    settled = counting([answer])
+
+    def label(task):
+        return label_of(task, settled, {"expert": 45.0})
+
+    assert label(expert)["answer"] == "No"
+    assert label(expert)["description"] == "A text."
+    assert label(expert)["verdict"] == "reject"
+    assert label(expert)["annotator"] == "reader-1"
+    assert label(draft)["answer"] == draft["draft"] == "No"
+    assert label(model)["answer"] == model["model_answer"] == "Yes"
+    assert [label(task)["annotator"] for task in (draft, model)] == ["draft", "model"]
+    assert [label(task)["seconds"] for task in (expert, draft, model)] == [45.0, 0.0, 0.0]
+    assert [label(task)["verdict"] for task in (draft, model)] == ["", ""]
+    assert all(set(label(task)) == set(LABEL) for task in (expert, draft, model))
+
+
+def test_the_verdict_of_a_label_is_its_own_or_its_descriptions(task_row, answer_row):
+    tasks = [task_row(name) for name in "abc"]
+    said = [{"verdict": "reject"}, {"description": MILD}, {}]
+    answers = [answer_row(task, **fields) for task, fields in zip(tasks, said, strict=True)]
+    assert accepted(tasks, answers).labels["verdict"].to_list() == ["reject", "usable", ""]
 
 
 def test_new_labels_stand_behind_the_history(task_row, answer_row, label_row):
@@ -94,10 +124,16 @@ def test_a_repeat_of_an_old_label_is_dropped_and_the_old_one_stays(task_row, lab
 
 def test_seconds_are_counted_for_the_round_and_in_all(task_row, answer_row, label_row):
     history = [label_row("old", seconds=90.0)]
+    old = task_row("old")
+    spent = accepted([old], [answer_row(old, seconds=90.0)]).metrics["ledger"]["total"]
     task = task_row("new", round=2)
-    found = accepted([task], [answer_row(task, seconds=30)], history)
+    found = accepted([task], [answer_row(task, seconds=30)], history, spent=spent)
     assert found.metrics["expert_seconds"] == 30.0
     assert found.metrics["expert_minutes_total"] == 2.0
+    ledger = found.metrics["ledger"]
+    assert (ledger["round"]["labels"], ledger["total"]["labels"]) == (1, 2)
+    assert ledger["total"]["money"] == pytest.approx(120 / 3600 * 120 + 2 * 0.01)
+    assert ledger["currency"] == "USD"
 
 
 def test_a_round_without_tasks_keeps_the_history(label_row):
@@ -114,8 +150,7 @@ def test_noise_compares_experts_with_the_label_that_nobody_would_have_checked(ta
         task_row("c", audit=True, unreviewed="model"),
         task_row("d", audit=False, unreviewed="expert"),
     ]
-    reviewed = {str(task["task_id"]): answer_row(task) for task in tasks}
-    found = noise(table(tasks, TASK), reviewed)
+    found = noise(table(tasks, TASK), counting(answer_row(task) for task in tasks))
     assert (found["audited"], found["wrong"]) == (3, 1)
     assert found["rate"] == pytest.approx(1 / 3)
     assert (found["low"], found["high"]) == wilson(1, 3, 0.95)
@@ -132,6 +167,25 @@ def test_without_an_audit_the_noise_is_unknown():
     assert rate(0, 0)["rate"] is None
 
 
+def test_an_audit_whose_hints_were_opened_first_is_no_witness(task_row, answer_row):
+    tasks = [task_row(name, audit=True, unreviewed="draft") for name in "ab"]
+    reviewed = counting([answer_row(tasks[0]), answer_row(tasks[1], unblinded=True)])
+    found = noise(table(tasks, TASK), reviewed)
+    assert (found["audited"], found["wrong"]) == (1, 1)
+
+
+def test_an_audit_that_nobody_could_judge_is_not_counted(task_row, answer_row):
+    task = task_row("a", audit=True, unreviewed="draft")
+    unable = answer_row(task, answer="", unjudged="black")
+    assert accepted([task], [unable]).metrics["noise"]["audited"] == 0
+
+
+def test_corrections_are_other_answers_than_the_models(task_row, answer_row):
+    tasks = [task_row(name) for name in "abc"]
+    given = [answer_row(tasks[0]), answer_row(tasks[1], answer="No")]
+    assert corrections(table(tasks, TASK), counting(given)) == 1
+
+
 def test_yield_counts_corrections_by_arm_without_audits(task_row, answer_row):
     tasks = [
         task_row("a", arm="prototype"),
@@ -140,8 +194,133 @@ def test_yield_counts_corrections_by_arm_without_audits(task_row, answer_row):
         task_row("d", arm="control", audit=True),
         task_row("e", arm="control", route="draft"),
     ]
-    reviewed = {str(task["task_id"]): answer_row(task, answer="No") for task in tasks[:4]}
+    reviewed = counting(answer_row(task, answer="No") for task in tasks[:4])
     reviewed["b"]["answer"] = "Yes"
     found = arm_yield(table(tasks, TASK), reviewed)
     assert (found["prototype"]["labels"], found["prototype"]["corrected"]) == (2, 1)
     assert (found["control"]["labels"], found["control"]["corrected"]) == (1, 1)
+
+
+def test_gold_tasks_take_no_label_and_correct_nothing(task_row, answer_row):
+    task = task_row("a")
+    gold = task_row("g", gold="No", arm="gold")  # the model says Yes: it is wrong
+    found = accepted([task, gold], [answer_row(task), answer_row(gold, answer="No")])
+    assert found.labels["task_id"].to_list() == ["a"]
+    metrics = found.metrics
+    assert metrics["round"] == metrics["total"] == 1
+    assert metrics["by_route"] == {"expert": 1}
+    assert metrics["yield"]["prototype"]["labels"] == 1
+    assert metrics["ledger"]["random"]["bought"] == 0
+    assert metrics["ledger"]["random"]["labels"] == 1
+    assert metrics["expert_seconds"] == 60.0  # but the time is spent
+    assert metrics["quality"]["gold"]["reader-1"]["right"] == 1
+
+
+def test_pictures_of_gold_tasks_are_not_asked_for(task_row, answer_row):
+    gold = task_row("g", gold="Yes", arm="gold")
+    assert accepted([gold], [answer_row(gold)], images={}).labels.is_empty()
+
+
+def test_what_nobody_can_judge_takes_no_label(task_row, answer_row):
+    tasks = [task_row("a"), task_row("b", audit=True, unreviewed="draft"), task_row("c")]
+    unable = [answer_row(task, answer="", unjudged="black") for task in tasks[:2]]
+    found = accepted(tasks, [*unable, answer_row(tasks[2])])
+    assert found.labels["task_id"].to_list() == ["c"]
+    assert found.metrics["quality"]["unjudged"] == 2
+    assert found.metrics["expert_seconds"] == 90.0
+
+
+def test_two_readers_who_agree_give_one_label_that_costs_both(task_row, answer_row):
+    task = task_row("a", readers=2)
+    bare = answer_row(task, seconds=20.0)
+    described = answer_row(task, annotator="reader-2", description=MILD, seconds=25.0)
+    found = accepted([task], [bare, described])
+    (label,) = found.labels.to_dicts()
+    assert (label["annotator"], label["description"]) == ("reader-2", MILD)
+    assert label["seconds"] == 45.0
+    assert found.metrics["annotators"] == {"reader-1": 1, "reader-2": 1}
+    assert found.metrics["quality"]["double"] == {
+        "tasks": 1,
+        "disagreements": 0,
+        "adjudicated": 0,
+    }
+
+
+def test_an_adjudication_is_the_label(task_row, answer_row):
+    task = task_row("a", readers=2)
+    given = [
+        answer_row(task, description=MILD),
+        answer_row(task, annotator="reader-2", answer="No"),
+        answer_row(task, annotator="reader-3", answer="No", adjudicates=True),
+    ]
+    found = accepted([task], given)
+    (label,) = found.labels.to_dicts()
+    assert (label["answer"], label["annotator"], label["description"]) == ("No", "reader-3", "")
+    assert label["seconds"] == 90.0
+    quality = found.metrics["quality"]
+    assert quality["double"] == {"tasks": 1, "disagreements": 1, "adjudicated": 1}
+    assert quality["agreement"]["presence"]["tasks"] == 1
+    assert quality["agreement"]["presence"]["exact"] == 0.0
+    assert found.metrics["ledger"]["random"]["bought"] == 1
+
+
+def test_without_second_readers_there_is_no_agreement(task_row, answer_row):
+    task = task_row("a")
+    quality = accepted([task], [answer_row(task, unblinded=True)]).metrics["quality"]
+    assert quality == {
+        "agreement": {},
+        "gold": {},
+        "floor": 0.7,
+        "double": {"tasks": 0, "disagreements": 0, "adjudicated": 0},
+        "unjudged": 0,
+        "unblinded": 1,
+    }
+
+
+@pytest.fixture
+def gold_round(task_row, answer_row):
+    """20 gold tasks, of which reader-1 gets 19 right and reader-2 8, in turn."""
+    tasks, given = [], []
+    for number in range(20):
+        task = task_row(f"g{number:02d}", gold="Yes", arm="gold", readers=2)
+        tasks.append(task)
+        given.append(answer_row(task, answer="Yes" if number else "No"))
+        second = "Yes" if number < 8 else "No"
+        given.append(answer_row(task, annotator="reader-2", answer=second))
+    return tasks, given
+
+
+def test_an_annotator_below_the_floor_is_named_and_the_batch_held_back(gold_round):
+    with pytest.raises(Held) as held:
+        accepted(*gold_round)
+    assert "reader-2 (8 of 20)" in str(held.value)
+    assert "annotate_import.gold_floor (70%)" in str(held.value)
+    assert "reader-1" not in str(held.value)
+    assert "data/annotations" in str(held.value)
+
+
+def test_a_lower_floor_lets_the_batch_through(gold_round):
+    settings = AnnotateImport(phash_bits=0, text_similarity=0.95, gold_floor=0.4)
+    found = accepted(*gold_round, settings=settings).metrics["quality"]
+    assert {name: part["rate"] for name, part in found["gold"].items()} == {
+        "reader-1": 0.95,
+        "reader-2": 0.4,
+    }
+    assert found["floor"] == 0.4
+
+
+def test_metrics_are_seeded(task_row, answer_row):
+    tasks = [task_row(f"t{n}", readers=2) for n in range(12)]
+    given = []
+    for number, task in enumerate(tasks):
+        given += [answer_row(task), answer_row(task, annotator="reader-2")]
+        if number % 3 == 0:
+            given[-1]["answer"] = given[-2]["answer"] = "No"
+        if number == 5:
+            given[-1]["answer"] = "No"
+            given.append(answer_row(task, adjudicates=True))
+    first, second = (accepted(tasks, given).metrics for _ in range(2))
+    assert first == second
+    found = first["quality"]["agreement"]["presence"]
+    assert found["tasks"] == 12
+    assert found["alpha_low"] < found["alpha"] < found["alpha_high"]

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medq_engine.descriptions import describe
-from medq_engine.language import NO_DEGRADATION, Finding, labels, question
+from medq_engine.language import NO_DEGRADATION, Finding, labels, quality_question, question
 from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
 from medq_engine.simulation import from_png, to_png
 from medq_engine.tables import LABEL, RECORD, TRAINING, Images, table, write
@@ -49,6 +49,29 @@ def test_a_fine_image_also_teaches_that_a_fault_is_absent(label_row, seed):
     assert what.answer == NO_DEGRADATION
     assert no.question in {question("yes-no", "mri", label)[0] for label in labels("mri")}
     assert no.answer == "No"
+
+
+@pytest.mark.parametrize("verdict", ["usable", "reject"])
+def test_a_verdict_without_a_description_also_teaches_the_quality(label_row, verdict):
+    own, quality = taught(label_row("a", verdict=verdict))
+    assert own.answer == "Yes"
+    assert (quality.question, quality.options) == quality_question("mri")
+    assert quality.answer == verdict.capitalize()
+    assert quality.answer in quality.options
+
+
+def test_a_verdict_comes_beside_what_a_named_fault_teaches(label_row):
+    named = {"question_type": "what", "answer": "blur"}
+    made = taught(label_row("a", **named, verdict="reject"))
+    assert made[:2] == taught(label_row("a", **named))
+    assert [turn.answer for turn in made] == ["blur", "Yes", "Reject"]
+
+
+def test_a_description_teaches_its_verdict_once(label_row):
+    text = describe("mri", [Finding("aliasing", "severe")])
+    made = taught(label_row("a", description=text, verdict="reject"))
+    assert made == taught(label_row("a", description=text))
+    assert [turn.answer for turn in made].count("Reject") == 1
 
 
 def test_a_reading_teaches_every_question_type_and_the_description(label_row):

@@ -1,5 +1,6 @@
 """The report: self-contained, escaped, the same every time, honest about what is simulated."""
 
+import base64
 import io
 import json
 import re
@@ -58,6 +59,7 @@ def comparison(value: float) -> dict[str, object]:
         "modality": ("ct", "mri"),
         "question_type": ("how", "what", "yes-no"),
         "severity": ("none",),
+        "scope": ("general",),
         "origin": ("clinical", "phantom"),
     }
     return {
@@ -72,7 +74,7 @@ def comparison(value: float) -> dict[str, object]:
 def context(tmp_path):
     names = (
         *("prototypes", "candidates", "routes", "batch", "learning_curve", "forest", "slices"),
-        *("weak_spots", "blind"),
+        *("weak_spots", "blind", "reliability", "ct"),
     )
     for number, name in enumerate(names):
         (tmp_path / f"{name}.png").write_bytes(png(number))
@@ -142,6 +144,8 @@ def context(tmp_path):
                 "control": {"labels": 0, "corrected": 0, "rate": None, "low": 0.0, "high": 1.0},
             },
             "annotators": {"expert (simulated)": 107},
+            "quality": QUALITY,
+            "ledger": {"currency": "USD", "round": costs(1), "total": costs(3), "random": RANDOM},
         },
         "finetune": {
             "labels": 1200,
@@ -173,11 +177,91 @@ def context(tmp_path):
             ],
         },
         "prototypes": table([{**prototype, "members": ["a", "b"]}], PROTOTYPE),
-        "figures": {name: tmp_path / f"{name}.png" for name in names},
-        "examples": [
-            {"image": png(99), "question": "Q", "reference": "R", "before": HOSTILE, "after": "A"}
+        "figures": {name: tmp_path / f"{name}.png" for name in names if name != "ct"},
+        "confusion_figures": {"ct": tmp_path / "ct.png"},
+        "confusions": [
+            {"modality": "ct", "truth": "blur", "said": "noise"}
+            | {"offered": 5, "before": 4, "after": 2}
         ],
+        "reliability": {
+            role: {"items": 30, "ece": ece, "bins": BINS}
+            for role, ece in (("incumbent", 0.404), ("challenger", 0.33))
+        },
+        "examples": [
+            {
+                "image": png(99),
+                "question": "Q",
+                "reference": "R",
+                "before": {
+                    "text": HOSTILE,
+                    "marks": [{"what": "mild blur", "mark": "missed", "symbol": "○"}],
+                },
+                "after": {
+                    "text": "A",
+                    "marks": [{"what": "mild blur", "mark": "right", "symbol": "✓"}],
+                },
+            }
+        ],
+        "remaining": {
+            "kinds": 3,
+            "mended": 1,
+            "unseen": ["haze, fundus, What"],
+            "worst": [
+                {
+                    "name": "blur, CT, What",
+                    "prototypes": ["p0", "p4"],
+                    "items": 8,
+                    "before": 7,
+                    "after": 5,
+                    "low": 0.3,
+                    "high": 0.9,
+                    "pictures": [
+                        {"image": png(98), "question": "Q?", "said": "noise", "right": "blur"}
+                    ],
+                }
+            ],
+        },
+        "history": {"rev": "def456", "md5": "c0ffee"},
+        "hashes": {"batch": "48b34ffe3273"},
+        "changed": [("finetune.steps", "300", "400")],
     }
+
+
+def scale(value: float | None) -> dict[str, object]:
+    found = {"tasks": 10, "exact": 0.9, "exact_low": 0.6, "exact_high": 0.98}
+    for name in ("alpha", "kappa", "ac1"):
+        bounds = (None, None) if value is None else (value - 0.1, value + 0.1)
+        found |= {name: value, f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+    return found
+
+
+def costs(times: int) -> dict[str, object]:
+    spent = {"readings": 10 * times, "seconds": 600.0 * times, "money": 20.0 * times}
+    route = {"labels": 8 * times, "seconds": 600.0 * times, "money": 20.0 * times}
+    return {
+        **route,
+        "by_route": {"expert": route | {"seconds_per_label": 75.0, "money_per_label": 2.5}},
+        "by_annotator": {"expert (simulated)": spent},
+        "by_purpose": {"label": spent},
+    }
+
+
+QUALITY = {
+    "agreement": {"verdict": scale(0.8), "presence": scale(None)},
+    "gold": {
+        "expert (simulated)": {"tasks": 10, "right": 9, "rate": 0.9, "low": 0.6, "high": 0.98},
+        "second expert (simulated)": {"tasks": 9, "right": 6, "rate": 2 / 3, "low": 0.4, "high": 1},
+    },
+    "double": {"tasks": 10, "disagreements": 4, "adjudicated": 3},
+    "unjudged": 2,
+    "unblinded": 1,
+    "floor": 0.7,
+}
+RANDOM = {"labels": 8, "corrected": 3.0, "corrected_low": 1.0, "corrected_high": 5.0, "bought": 6}
+BINS = [
+    {"low": n / 10, "high": (n + 1) / 10, "items": 3, "confidence": 0.5, "accuracy": 0.25}
+    for n in range(10)
+]
 
 
 def text_of(html: str) -> str:
@@ -239,12 +323,15 @@ def test_it_opens_with_the_verdict_and_its_numbers(context):
 
 def test_sections_stand_in_their_order(context):
     html = report.render(context)
-    assert re.findall(r"<h2>(.*?)</h2>", html) == [
+    headings = dict(re.findall(r'<h2 id="(.*?)">(.*?)</h2>', html))
+    assert dict(re.findall(r'<a href="#(.*?)">(.*?)</a>', html)) == headings
+    assert list(headings.values()) == [
         "What the model got wrong",
         "Failure prototypes",
         "What was fetched",
         "Who labelled what, at what cost",
         "What changed",
+        "What is still wrong",
         "Verdict and why",
         "Can the benchmark be guessed?",
         "Compared with",
@@ -268,9 +355,12 @@ def test_deferred_tasks_and_the_weight_of_each_route_are_told(context):
 def test_nothing_is_requested_from_outside(context):
     html = report.render(context)
     sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", html)
-    assert len(sources) == len(context["figures"]) + len(context["examples"])
     kinds = ("data:image/png;base64,", "data:image/webp;base64,")  # examples, figures
-    assert all(source.startswith(kinds) for source in sources)
+    images = [source for source in sources if source.startswith(kinds)]
+    assert len(images) == len(context["figures"]) + 3  # a confusion, an example, a remaining one
+    links = [source for source in sources if source not in images]
+    assert links[0] == "index.html"
+    assert all(link.startswith("#") for link in links[1:])
     assert "url(" not in html
     assert "http://" not in html
     assert "https://" not in html
@@ -330,9 +420,14 @@ def test_a_round_without_failure_or_description_still_has_a_report(context):
             "gate": context["gate"] | gate,
             "prototypes": context["prototypes"][:0],
             "examples": [],
+            "confusions": [],
+            "confusion_figures": {},
+            "remaining": {"kinds": 0, "mended": 0, "unseen": [], "worst": []},
         }
     )
     assert "no description to score" in html
+    assert "Nothing was taken for anything else." in html
+    assert "No error of these kinds is left on gate." in html
 
 
 def test_a_missing_value_is_an_error_and_not_a_gap(context):
@@ -379,7 +474,9 @@ def test_examples_are_chosen_by_id_one_modality_after_the_other(tmp_path):
                 "image_ids": [name],
                 "question": "Q",
                 "modality": name[:-1],
+                "findings": [],
                 "reference": f"reference {name}",
+                "verdict": "good",
             }
             for name in names
             for task in ("description", "perception")
@@ -395,10 +492,120 @@ def test_examples_are_chosen_by_id_one_modality_after_the_other(tmp_path):
     found = report.examples(items, Images(tmp_path / "records.parquet"), before, after)
     order = ["mri1", "ct1", "fundus1", "mri2", "ct2", "fundus2"]
     assert [example["image"].decode() for example in found] == order
+    no_verdict = [{"what": "verdict not given", "mark": "wrong", "symbol": "✗"}]
     assert found[0] == {
         "image": b"mri1",
         "question": "Q",
         "reference": "reference mri1",
-        "before": "before mri1",
-        "after": "after mri1",
+        "before": {"text": "before mri1", "marks": no_verdict},
+        "after": {"text": "after mri1", "marks": no_verdict},
     }
+
+
+def test_agreement_stands_with_its_intervals_and_what_is_undefined_as_a_dash(context):
+    text = text_of(report.render(context))
+    said = "verdict: good, usable, reject 10 90.0% (60.0% to 98.0%) 0.80 (0.70 to 0.90)"
+    assert said in text
+    assert "is the fault there: yes, no 10 90.0% (60.0% to 98.0%) - - -" in text
+    assert "10 tasks have two readings; 4 of these disagree, and 3 were settled" in text
+    assert "2 readings say that the image cannot be judged" in text
+
+
+def test_an_annotator_below_the_floor_is_named(context):
+    text = text_of(report.render(context))
+    assert "second expert (simulated) 9 6 66.7% (40.0% to 100.0%) below the floor" in text
+    assert " expert (simulated) 10 9 90.0% (60.0% to 98.0%) kept" in text
+
+
+def test_costs_stand_for_the_round_and_for_all(context):
+    text = text_of(report.render(context))
+    assert "expert 8 75.0 2.500 20.00 24 75.0 2.500 60.00" in text
+    assert "label 10 10 20.00 30 30 60.00" in text
+    assert (
+        "corrected 6 wrong answers of the model. 8 readings of pool images drawn at random" in text
+    )
+    assert "corrected about 3 (1 to 5)" in text
+    assert "nobody was paid" in text
+
+
+def test_costs_and_agreement_that_nobody_knows_are_dashes(context):
+    labels = context["annotate_import"]
+    empty = {"labels": 0, "seconds": None, "money": None}
+    unknown = {**empty, "by_route": {}, "by_annotator": {}, "by_purpose": {}}
+    labels["ledger"] |= {"round": unknown, "random": dict.fromkeys(RANDOM)}
+    labels["quality"] = QUALITY | {"agreement": {}, "gold": {}}
+    text = text_of(report.render(context))
+    assert "expert 0 - - - 24 75.0 2.500 60.00" in text
+    assert "all 0 - - - 24" in text
+    assert "corrected about - (- to -)" in text
+    assert "No task was answered by two people." in text
+    assert "No gold task was answered." in text
+
+
+def test_what_was_taken_for_what_and_how_sure(context):
+    text = text_of(report.render(context))
+    assert "CT blur noise 5 times 4 → 2" in text
+    assert "calibration error on test is 0.404 before and 0.330 after" in text
+    assert "0% to 10% 3 50.0% 25.0% 3 50.0% 25.0%" in text
+
+
+def test_what_remains_is_counted_and_shown_on_gate(context):
+    text = text_of(report.render(context))
+    assert "1 kind has no error left" in text
+    assert "Gate has no question of: haze, fundus, What." in text
+    assert "blur, CT, What p0, p4 8 7 → 5 62.5% (30.0% to 90.0%)" in text
+    assert "1 of the 5 gate questions that the challenger still gets wrong: Q?" in text
+    assert "said: noise right: blur" in text
+
+
+def test_descriptions_stand_side_by_side_with_their_marks_in_words(context):
+    text = text_of(report.render(context))
+    assert "○ mild blur: missed After (challenger) A ✓ mild blur: right" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "changed", "said"),
+    [
+        (3, [("finetune.steps", "300", "400")], "Against round 2 Parameter Before Now "),
+        (3, [], "None since round 2."),
+        (1, [], "This is the first round."),
+    ],
+)
+def test_lineage_says_which_params_changed(context, number, changed, said):
+    text = text_of(report.render(context | {"round": number, "changed": changed}))
+    assert said in text
+    assert "batch 48b34ffe3273" in text
+    assert "def456" in text
+
+
+def test_a_large_example_is_made_smaller():
+    buffer = io.BytesIO()
+    Image.new("RGB", (1200, 600)).save(buffer, "PNG")
+    data = base64.b64decode(report.data_uri(buffer.getvalue()).split(",")[1])
+    assert Image.open(io.BytesIO(data)).size == (report.SIDE, report.SIDE // 2)
+    assert base64.b64decode(report.data_uri(png(1)).split(",")[1]) == png(1)
+
+
+def luminance(colour: str) -> float:
+    shares = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_text_can_be_read_on_its_ground_in_light_and_in_dark(context):
+    html = report.render(context)
+    schemes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", html, re.DOTALL)
+    ]
+    pairs = [
+        (scheme[text], scheme[ground])
+        for scheme in schemes[:2]
+        for text in ("ink", "soft", "link", "good", "bad")
+        for ground in ("page", "card")
+    ]
+    pairs += [("#ffffff", ground) for ground in re.findall(r"\{ background: (#\w{6}); \}", html)]
+    assert len(pairs) == 23
+    for text, ground in pairs:
+        dark, light = sorted((luminance(text), luminance(ground)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)

@@ -226,6 +226,21 @@ def test_a_failed_command_says_what_it_printed(git_root):
         git(git_root, "rev-parse", "--verify", "nowhere")
 
 
+def test_a_text_file_is_read_as_it_was_committed(closed, monkeypatch):
+    write(closed, "metrics/gate.json", "later\n")
+    monkeypatch.chdir(closed)
+    assert rounds.committed(Path("metrics/gate.json"), "round-001") == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "rev"), [("metrics/none.json", "round-001"), ("metrics/gate.json", "nowhere")]
+)
+def test_a_file_that_was_never_committed_is_named(closed, monkeypatch, name, rev):
+    monkeypatch.chdir(closed)
+    with pytest.raises(RoundError, match=f"`git show {rev}:{name}` failed"):
+        rounds.committed(Path(name), rev)
+
+
 def test_content_is_named_as_dvc_names_it():
     assert bytes_md5(b"") == "d41d8cd98f00b204e9800998ecf8427e"
 

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
+from medq_engine.checks import Quota
 from medq_engine.config import RouteParams
 from medq_engine.language import NO_DEGRADATION, labels, question
 from medq_engine.questions import Query, Scored
@@ -12,6 +15,7 @@ from medq_engine.routing import (
     claim,
     drafted,
     fault_errors,
+    for_experts,
     query_of,
     route,
     suspicion,
@@ -60,9 +64,13 @@ def assigned(
     unread=(),
     expert_share=1.0,
     audit_share=0.0,
+    gold_share=0.0,
+    double_share=0.0,
     quantile=0.8,
     seed=0,
 ):
+    readings = int(expert_share * len(entropies) + 1e-9)
+    parts = (round(share * readings) for share in (audit_share, gold_share, double_share))
     return assign(
         entropies,
         agreements,
@@ -70,8 +78,7 @@ def assigned(
         [0.0] * len(entropies) if suspicions is None else suspicions,
         entropy_quantile=quantile,
         tau_ann=0.5,
-        expert_share=expert_share,
-        audit_share=audit_share,
+        quota=Quota(readings, *parts),
         rng=np.random.default_rng(seed),
     )
 
@@ -177,6 +184,14 @@ def test_experts_never_get_more_than_their_share(expert_share, audit_share):
     assert sum(r.audit for r in routed) == round(audit_share * int(expert_share * 200))
 
 
+def test_gold_tasks_and_second_readings_are_paid_out_of_the_experts_share():
+    entropies, checked = np.arange(100.0), {"gold_share": 0.1, "double_share": 0.2}
+    routed, _ = assigned(entropies, [0.0] * 100, expert_share=0.5, audit_share=0.1, **checked)
+    experts = [r for r in routed if r.route == "expert"]
+    assert len(experts) == 50 - 5 - 10
+    assert sum(r.audit for r in experts) == 5
+
+
 def test_audits_are_a_random_part_of_what_nobody_reviews():
     rng = np.random.default_rng(1)
     entropies, agreements = rng.random(100), rng.integers(0, 2, 100)
@@ -230,7 +245,8 @@ def test_a_candidate_is_asked_its_prototypes_question_and_a_control_what():
 
 @pytest.fixture
 def settings() -> RouteParams:
-    return RouteParams(entropy_quantile=0.5, agreement=0.5, expert_share=1.0, audit_share=0.0)
+    shares = {"expert_share": 1.0, "audit_share": 0.0, "gold_share": 0.0, "double_share": 0.0}
+    return RouteParams(entropy_quantile=0.5, agreement=0.5, **shares)
 
 
 def scored(yes: float) -> Scored:
@@ -284,6 +300,37 @@ def test_the_routed_batch_keeps_the_contract(task_row, settings):
         expected = three_way(row["entropy"], row["agreement"], tau_h, 0.5)
         assert row["route"] == row["unreviewed"] == expected
     assert set(found["route"]) == {"model", "draft", "expert"}
+
+
+def test_every_task_says_how_many_readers_it_wants_and_that_it_is_no_gold(task_row, settings):
+    tasks = [task_row(f"t{n}") for n in range(20)]
+    drafts = drafted(tasks, ["No"] * 20, "server")
+    results = [scored(0.51 + 0.02 * n) for n in range(20)]
+    rng = np.random.default_rng(0)
+    shares = replace(settings, expert_share=0.5, double_share=0.4)
+    rows, _ = route(tasks, results, drafts, {}, shares, rng)
+    found = table(rows, TASK)
+    experts = found.filter(route="expert")
+    assert experts["readers"].to_list().count(2) == 4
+    assert int(experts["readers"].sum()) == 10  # the ceiling
+    assert set(found.filter(pl.col("route") != "expert")["readers"]) == {1}
+    assert set(found["gold"]) == {""}
+
+
+def test_a_gold_task_goes_to_one_expert_and_is_no_audit(task_row):
+    asked = ("task_id", "image_id", "prototype_id", "arm", "modality", "question_type", "attribute")
+    asked += ("question", "options", "round", "gold")
+    rows = [task_row(name, gold="Yes", arm="gold") for name in ("a", "b")]
+    gold = [{name: row[name] for name in asked} for row in rows]
+    drafts = drafted(gold[:1], ["Yes"], "server")  # a draft may be missing
+    first, second = table(for_experts(gold, [scored(0.9), scored(0.2)], drafts), TASK).to_dicts()
+    for row in (first, second):
+        assert (row["route"], row["unreviewed"]) == ("expert", "expert")
+        assert (row["audit"], row["readers"], row["gold"]) == (False, 1, "Yes")
+    assert (first["model_answer"], first["draft"], first["agreement"]) == ("Yes", "Yes", 1.0)
+    assert (second["model_answer"], second["draft"], second["agreement"]) == ("No", "", 0.0)
+    assert second["model_probability"] == pytest.approx(0.8)
+    assert second["entropy"] == pytest.approx(-np.log(0.8))
 
 
 def test_a_missing_draft_is_named(task_row, settings):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from medq_engine.figures import label_of, ordered
 from medq_engine.gate import interval
+from medq_engine.marks import marks
 from medq_engine.sheets import by_mass
 from medq_engine.statistics import Difference
 from medq_engine.tables import Images
@@ -31,6 +32,7 @@ METRICS = (
     "finetune",
 )
 EXAMPLES = 6
+SIDE = 384  # px
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -43,14 +45,25 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def minutes(seconds: float | None) -> str:
+    """Seconds as minutes; a dash where there are none."""
+    return number(None if seconds is None else seconds / 60, 0)
+
+
 def data_uri(image: Path | bytes) -> str:
     """A PNG as a data URI: the bytes of an example as they are, the file of a figure as WebP.
 
-    Contact sheets of photographs are several times smaller so, and a report is sent by mail.
+    Contact sheets of photographs are several times smaller so, and a report is sent by mail; so an
+    example larger than `SIDE` is made smaller too.
     """
-    if isinstance(image, bytes):
-        return f"data:image/png;base64,{base64.b64encode(image).decode()}"
     buffer = io.BytesIO()
+    if isinstance(image, bytes):
+        picture = Image.open(io.BytesIO(image))
+        if max(picture.size) > SIDE:
+            picture.thumbnail((SIDE, SIDE))
+            picture.save(buffer, "PNG")
+            image = buffer.getvalue()
+        return f"data:image/png;base64,{base64.b64encode(image).decode()}"
     Image.open(image).convert("RGB").save(buffer, "WEBP", quality=90)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
@@ -67,6 +80,8 @@ def environment() -> Environment:
     made.filters |= {
         "percent": percent,
         "number": number,
+        "minutes": minutes,
+        "zip": lambda first, second: zip(first, second, strict=True),
         "data_uri": data_uri,
         "ordered": ordered,
         "label": label_of,
@@ -82,7 +97,10 @@ def render(context: Mapping[str, object]) -> str:
         context: `round`, `tag`, `params`, `incumbent`, `benchmark`, `evaluate`, `cluster`,
             `retrieve`, `route`, `annotate_import`, `finetune`, `gate` (the stages' metrics),
             `baselines` (`baselines_of`), `prototypes` (schema PROTOTYPE), `figures` (PNG by name),
-            `examples`.
+            `examples`, `confusions` (`confusion.most_frequent`), `confusion_figures` (PNG by
+            modality), `reliability` (`forecasts.reliability_bins` of `incumbent` and
+            `challenger`), `remaining` (`remaining.remaining`), `history` (the params' state),
+            `hashes` (of what went in, by name), `changed` (`lineage.changed_params`).
 
     Raises:
         jinja2.UndefinedError: The template needs a value that the context does not have.
@@ -136,11 +154,11 @@ def examples(
         before, after: Schema PREDICTION, of the incumbent and of the challenger.
 
     Returns:
-        At most six of `image` (PNG bytes), `question`, `reference`, `before`, `after`.
+        At most six of `image` (PNG bytes), `question`, `reference`, and `before` and `after`: each
+        with its `text` and `marks` (`marks.marks`).
     """
     chosen = (
         items.filter(pl.col("task") == "description")
-        .with_columns(image_id=pl.col("image_ids").list.first())
         .join(before.select("item_id", before="text"), on="item_id", maintain_order="left")
         .join(after.select("item_id", after="text"), on="item_id", maintain_order="left")
         .with_columns(
@@ -151,7 +169,14 @@ def examples(
         .head(EXAMPLES)
     )
     return [
-        {"image": images.struct(row["image_id"])["bytes"]}
-        | {name: row[name] for name in ("question", "reference", "before", "after")}
+        {"image": images.struct(row["image_ids"][0])["bytes"]}
+        | {name: row[name] for name in ("question", "reference")}
+        | {
+            side: {
+                "text": row[side],
+                "marks": marks(row[side], row["findings"], row["verdict"], row["modality"]),
+            }
+            for side in ("before", "after")
+        }
         for row in chosen.iter_rows(named=True)
     ]

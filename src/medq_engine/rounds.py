@@ -26,6 +26,7 @@ ROUND_FILES = (
     "data/dvc.lock",
     "models/dvc.lock",
     "models/base",
+    "models/cards",
     "data/answers",
     "metrics",
 )
@@ -72,6 +73,15 @@ def materialise_file(path: Path, rev: str, md5: str) -> bytes:
     if found != md5:
         raise RoundError(f"{path} of commit {rev} has md5 {found}, but params.yaml says {md5}")
     return data
+
+
+def committed(path: Path, rev: str) -> str:
+    """A git-tracked text file of the repository that this is run in, as it was in commit `rev`.
+
+    Raises:
+        RoundError: The commit has no such file.
+    """
+    return git(Path(), "show", f"{rev}:{path.as_posix()}")
 
 
 def materialise_folder(folder: Path, rev: str, target: Path) -> None:

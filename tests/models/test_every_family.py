@@ -53,7 +53,14 @@ ASKING = {
     "two_images": True,
     "seed": SEED,
 }
-ROUTING = RouteParams(entropy_quantile=0.8, agreement=0.5, expert_share=0.5, audit_share=0.0)
+ROUTING = RouteParams(
+    entropy_quantile=0.8,
+    agreement=0.5,
+    expert_share=0.5,
+    audit_share=0.0,
+    gold_share=0.0,
+    double_share=0.0,
+)
 SCHEDULE = training.Schedule(
     steps=12, batch=4, images_per_pass=2, turns=2, learning_rate=0.03, weight_decay=0.0, seed=SEED
 )

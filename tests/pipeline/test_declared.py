@@ -102,7 +102,7 @@ def test_only_stages_that_may_open_the_oracle_name_it_in_code():
         "pipeline/pool.py",
         "pipeline/drafts.py",
         "pipeline/encoder_study.py",  # a report, no stage
-        "src/medq_engine/cli.py",
+        "src/medq_engine/commands/life.py",
     }
 
 

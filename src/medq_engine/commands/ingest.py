@@ -11,7 +11,7 @@ from medq_engine.ingest.views import Take
 from medq_engine.vocabulary import Modality
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare `medq ingest`."""
     parser = commands.add_parser(
         "ingest",
@@ -60,6 +60,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     option("--processes", type=positive, default=os.cpu_count(), help="that read (%(default)s)")
     option("--seconds", type=float, default=300.0, help="until a file is given up (%(default)s)")
     option("--retry", action="store_true", help="try again what was quarantined")
+    parser.set_defaults(run=run)
 
 
 def positive(text: str) -> int:

@@ -1,0 +1,175 @@
+"""What a closed round left: its params, metrics and data hashes, read from its commit alone.
+
+The workspace is never looked at, so a round reads the same on the day it is closed and years later.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from ruamel.yaml import YAML
+
+from medq_engine.errors import MedqError
+from medq_engine.rounds import git
+from medq_engine.tables import fingerprint
+
+GATE, TEST = "data/benchmark/gate", "data/benchmark/test"
+ADAPTER = "models/challenger"
+REPORTS = "reports/"
+
+
+class ClosedError(MedqError):
+    """A round's tag points at a commit that does not hold a closed round."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed round as its commit holds it.
+
+    Attributes:
+        root: The repository.
+        tag, number: Its name, `round-002`, and its number.
+        commit: Full hash.
+        time: When it was committed, in ms since 1970.
+        params: Contents of params.yaml.
+        metrics: Contents of metrics/*.json by stem.
+        data: What dvc.lock says of each path: `md5`, `size`, for a folder `nfiles`.
+        lock: Fingerprint of dvc.lock.
+        embedded: True if data/dvc.yaml made the benchmark; False for a site's own.
+        published: Contents of data/baselines/*.json.
+        card: Text of the adapter's model card; "" where none was written.
+    """
+
+    root: Path
+    tag: str
+    number: int
+    commit: str
+    time: int
+    params: Mapping[str, object]
+    metrics: Mapping[str, Mapping[str, object]]
+    data: Mapping[str, Mapping[str, object]]
+    lock: str
+    embedded: bool
+    published: Sequence[Mapping[str, object]]
+    card: str
+
+    @property
+    def test_md5(self) -> str:
+        """md5 of the test split as DVC writes it."""
+        return self.data[TEST]["md5"]
+
+    @property
+    def benchmark(self) -> str:
+        """Name of the test split with its hash: rounds compare where it is the same."""
+        owner = "embedded" if self.embedded else "own"
+        return f"{owner} benchmark, test {self.test_md5[:8]}"
+
+    @property
+    def simulated(self) -> bool:
+        """True if a simulation gave any of the round's answers."""
+        return any("(simulated)" in name for name in self.metrics["annotate_import"]["annotators"])
+
+    @property
+    def passed(self) -> bool:
+        """True if the verdict let the round's adapter in."""
+        return self.metrics["gate"]["verdict"] == "pass"
+
+    @property
+    def difference(self) -> Mapping[str, float]:
+        """Challenger less incumbent on gate, with its interval."""
+        return self.metrics["gate"]["gate"]["overall"]
+
+
+def closed_tags(root: Path) -> list[str]:
+    """Names of the closed rounds in the order of their numbers."""
+    tags = git(root, "tag", "--list", "round-[0-9]*").splitlines()
+    return sorted(tags, key=number_of)
+
+
+def number_of(tag: str) -> int:
+    """2 for `round-002`."""
+    return int(tag.removeprefix("round-"))
+
+
+def read_all(root: Path) -> list[Closed]:
+    """Every closed round in the order of their numbers.
+
+    Raises:
+        ClosedError: A tag points at a commit that holds no closed round.
+    """
+    return [read(root, tag) for tag in closed_tags(root)]
+
+
+def read(root: Path, tag: str) -> Closed:
+    """A closed round from its commit.
+
+    Raises:
+        ClosedError: The commit lacks a file or a value that every closed round has.
+        RoundError: There is no such tag.
+    """
+    commit, seconds = git(root, "log", "-1", "--format=%H %ct", tag).split()
+    there = git(root, "ls-tree", "-r", "-z", "--name-only", commit).split("\0")
+
+    def text(path: str) -> str:
+        if path not in there:
+            raise ClosedError(
+                f"{tag} ({commit[:10]}) has no {path}: it is no closed round. If the tag was set "
+                f"by mistake, take it away: `git tag -d {tag}`"
+            )
+        return git(root, "show", f"{commit}:{path}")
+
+    def jsons(folder: str) -> dict[str, object]:
+        found = sorted(p for p in there if p.startswith(folder) and p.endswith(".json"))
+        return {Path(path).stem: json.loads(text(path)) for path in found}
+
+    metrics, lock, card = jsons("metrics/"), text("dvc.lock"), f"models/cards/{tag}.md"
+    for name in {"gate", "annotate_import", "finetune"} - metrics.keys():
+        text(f"metrics/{name}.json")
+    data = hashes(lock)
+    for path in {GATE, TEST, ADAPTER} - data.keys():
+        raise ClosedError(f"{tag} ({commit[:10]}): dvc.lock has no {path}")
+    inputs = hashes(text("data/dvc.lock")) if "data/dvc.lock" in there else {}
+    return Closed(
+        root=root,
+        tag=tag,
+        number=number_of(tag),
+        commit=commit,
+        time=1000 * int(seconds),
+        params=YAML(typ="safe").load(text("params.yaml")),
+        metrics=metrics,
+        data=data,
+        lock=fingerprint(lock.encode()),
+        embedded=TEST in inputs,
+        published=list(jsons("data/baselines/").values()),
+        card=text(card) if card in there else "",
+    )
+
+
+def hashes(lock: str) -> dict[str, dict[str, object]]:
+    """What a dvc.lock says of each path that its stages read or write."""
+    stages = YAML(typ="safe").load(lock)["stages"].values()
+    entries = [e for stage in stages for e in [*stage.get("deps", []), *stage.get("outs", [])]]
+    return {
+        entry["path"]: {k: entry[k] for k in ("md5", "size", "nfiles") if k in entry}
+        for entry in entries
+    }
+
+
+def fetch_reports(closed: Closed, folder: Path) -> list[str]:
+    """Write the round's report and figures to `folder`; paths that DVC does not have any more.
+
+    They come from the DVC cache or a remote, and keep their paths below `reports/`.
+    """
+    there, missing = DVCFileSystem(str(closed.root), rev=closed.commit), []
+    for path in sorted(path for path in closed.data if path.startswith(REPORTS)):
+        target = folder / path.removeprefix(REPORTS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            there.get_file(path, str(target))
+        except (OSError, DvcException):
+            target.unlink(missing_ok=True)
+            missing.append(path)
+    return missing

@@ -1,0 +1,1 @@
+"""What people type around `dvc repro`; each module declares its commands and carries them out."""

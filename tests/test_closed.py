@@ -1,0 +1,81 @@
+import pytest
+
+from medq_engine.closed import ClosedError, closed_tags, fetch_reports, read
+from tests.closed_repository import SPLITS, Repository, md5
+
+
+@pytest.fixture
+def repository(tmp_path) -> Repository:
+    return Repository(tmp_path)
+
+
+def test_a_round_is_read_from_its_commit_and_not_from_the_workspace(repository):
+    repository.close("pass")
+    repository.close("fail")
+    for name in ("params.yaml", "metrics/gate.json", "dvc.lock", "data/baselines/table.json"):
+        (repository.root / name).write_text("broken")
+    one, two = (read(repository.root, tag) for tag in closed_tags(repository.root))
+    assert (one.tag, one.number, one.passed) == ("round-001", 1, True)
+    assert (two.tag, two.number, two.passed) == ("round-002", 2, False)
+    assert one.time == 1000 * (1_700_000_000 + 86400)
+    assert one.commit != two.commit
+    assert one.params["tag"] == "round-001"
+    assert one.metrics["annotate_import"]["total"] == 100
+    assert one.data["data/benchmark/test"] == {"md5": SPLITS["test"], "size": 9, "nfiles": 2}
+    assert one.published[0]["benchmark"] == "Elsewhere"
+    assert one.difference["value"] == pytest.approx(0.01)
+
+
+def test_tags_stand_in_the_order_of_numbers_and_other_tags_are_left_alone(repository):
+    repository.close()
+    for tag in ("round-1000", "round-002", "release-1"):
+        repository.git("tag", tag)
+    assert closed_tags(repository.root) == ["round-001", "round-002", "round-1000"]
+
+
+def test_the_benchmark_is_told_by_who_made_it_and_by_its_hash(repository):
+    repository.close()
+    repository.yaml("data/dvc.lock", {"schema": "2.0", "stages": {}})
+    repository.close()
+    one, two = (read(repository.root, tag) for tag in ("round-001", "round-002"))
+    assert one.benchmark == "embedded benchmark, test 22222222"
+    assert two.benchmark == "own benchmark, test 22222222"
+
+
+@pytest.mark.parametrize(
+    ("annotator", "simulated"), [("expert (simulated)", True), ("Dr Simulated", False)]
+)
+def test_a_simulated_annotator_is_known_by_its_mark(tmp_path, annotator, simulated):
+    repository = Repository(tmp_path, annotator)
+    repository.close()
+    assert read(tmp_path, "round-001").simulated is simulated
+
+
+def test_a_tag_without_a_closed_round_is_refused_with_what_is_missing(repository):
+    repository.close()
+    (repository.root / "metrics" / "gate.json").unlink()
+    repository.git("commit", "--quiet", "--all", "-m", "no gate")
+    repository.git("tag", "round-002")
+    with pytest.raises(ClosedError, match=r"round-002 .* no metrics/gate\.json.*git tag -d round-"):
+        read(repository.root, "round-002")
+
+
+def test_reports_come_out_of_the_cache_and_what_it_lacks_is_named(repository, tmp_path_factory):
+    repository.close()
+    repository.close()
+    one = read(repository.root, "round-001")
+    forest = md5(b"forest of round-001")
+    (repository.root / ".dvc" / "cache" / "files" / "md5" / forest[:2] / forest[2:]).unlink()
+    folder = tmp_path_factory.mktemp("reports")
+    assert fetch_reports(one, folder) == ["reports/figures/forest.png"]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files] == ["round-001.html"]
+    assert files[0].read_text() == "report of round-001"
+
+
+def test_the_model_card_is_read_where_there_is_one(repository):
+    repository.close()
+    repository.write("models/cards/round-002.md", "# A card\n")
+    repository.close()
+    cards = [read(repository.root, tag).card for tag in ("round-001", "round-002")]
+    assert cards == ["", "# A card"]
