@@ -15,9 +15,8 @@ from medq_engine.config import Params
 from medq_engine.language import question
 from medq_engine.rounds import git
 from medq_engine.simulation import to_png
-from tests.commands.typed import ANSWERS, QUEUE, params
+from tests.commands.typed import ANSWERS, QUEUE, REPOSITORY, params
 
-REPOSITORY = Path(__file__).parents[2]
 ALIASED = [{"label": "aliasing", "severity": "severe", "place": ""}]
 
 

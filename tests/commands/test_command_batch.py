@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 from PIL import Image
 
 from medq_engine import answer_file, cli, tables
 from medq_engine.annotations import Reading, reading
 from medq_engine.commands import life
 from medq_engine.rounds import git
-from tests.commands.typed import ANSWERS, QUEUE, refused
+from tests.commands.typed import ANSWERS, QUEUE, REPOSITORY, refused
 from tests.exchange.miniature_exports import filled, label_studio_export, saved
 
 PAGE, SHEET = Path("reports/round-001-batch.md"), Path("reports/round-001-batch.png")
@@ -230,11 +231,17 @@ def test_a_file_that_is_not_there_is_named_in_one_line(waiting):
     assert "\n" not in said
 
 
-def test_answers_leave_nothing_behind_that_keeps_a_round_from_closing(waiting, say, write):
-    """As the lock beside the file would, if git saw it."""
+def test_neither_git_nor_dvc_sees_the_locks_beside_the_answers(waiting, say, write):
+    """Git would refuse to close the round, and DVC hash them with data/annotations."""
     write(say("dr-a", 0))
-    seen = git(waiting, "status", "--porcelain", "--untracked-files=all", "--", "data")
+    with answer_file.locked(ANSWERS, "server"):
+        locks = [path.relative_to(waiting) for path in waiting.glob("data/annotations/.*")]
+        seen = git(waiting, "status", "--porcelain", "--untracked-files=all", "--", "data")
     assert seen.split() == ["??", str(ANSWERS), "??", str(QUEUE)]
+    assert len(locks) == 2
+    with Repo(str(REPOSITORY)) as repository:
+        for lock in locks:
+            assert repository.dvcignore.is_ignored_file(str(REPOSITORY / lock))
 
 
 @pytest.fixture

@@ -253,9 +253,19 @@ def test_an_accepted_adapter_has_a_model_card_in_the_rounds_commit(finish, batch
     assert "people in this round were simulated" in card
 
 
+def test_the_card_of_a_site_with_data_of_its_own_does_not_call_its_faults_simulated(finish):
+    finish()
+    simulated = "**The faults are simulated**"
+    assert simulated in life.card_of(Path(), params(), life.read_metrics(Path()))
+    Path("data/dvc.lock").unlink()
+    assert simulated not in life.card_of(Path(), params(), life.read_metrics(Path()))
+
+
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
 def test_an_adapter_that_is_not_accepted_has_no_model_card(finish, verdict):
     finish(verdict)
+    # A close that was refused while the verdict was another one had written it.
+    tables.replace(CARD, b"card")
     life.close(Path(), params())
     assert git(Path(), "log", "-1", "--format=%s") == f"round-001: {verdict}, because"
     assert not CARD.exists()

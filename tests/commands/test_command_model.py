@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from medq_engine import cli, doctor, rounds, trials
-from tests.commands.typed import params, refused
+from tests.commands.typed import REPOSITORY, params, refused
 
-REPOSITORY = Path(__file__).parents[2]
 LAPTOP = doctor.Machine("cpu", "CPU, 8 cores", 32.0, 8, False, False)
 
 

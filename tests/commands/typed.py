@@ -7,6 +7,7 @@ import pytest
 from medq_engine import cli
 from medq_engine.config import Params, load_params
 
+REPOSITORY = Path(__file__).parents[2]
 QUEUE = Path("data/queue/round-001.jsonl")
 ANSWERS = Path("data/annotations/round-001.jsonl")
 

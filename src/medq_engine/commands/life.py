@@ -10,6 +10,7 @@ import polars as pl
 from medq_engine import (
     annotations,
     annotators,
+    answer_file,
     batches,
     closed,
     history,
@@ -58,14 +59,6 @@ def read_metrics(root: Path) -> dict[str, dict[str, object]]:
 def simulate_expert(root: Path, params: Params) -> str:
     """Answer the batch with simulated people; never over a person's answers."""
     batch = batches.open_batch(root, params.tag)
-    if batch.answers.exists():
-        people = {row.get("annotator") for _, row in annotations.read_lines(batch.answers)}
-        people -= set(stand_ins.NAMES)
-        if people:
-            names = ", ".join(sorted(map(str, people)))
-            raise rounds.RoundError(
-                f"{batch.answers} holds answers of {names}; they are not overwritten"
-            )
     truth = simulated_truth(root)
     given = [
         row
@@ -74,7 +67,9 @@ def simulate_expert(root: Path, params: Params) -> str:
             task, truth[task["image_id"]], batch.fingerprint, params.expert, params.seed
         )
     ]
-    annotations.store(batch.answers, given)
+    with answer_file.locked(batch.answers):
+        refuse_people(batch.answers)
+        annotations.store(batch.answers, given)
     minutes = sum(row["seconds"] for row in given) / 60
     names = ", ".join(
         name for name in stand_ins.NAMES if any(r["annotator"] == name for r in given)
@@ -83,6 +78,15 @@ def simulate_expert(root: Path, params: Params) -> str:
         f"{names} answered {len(batch.tasks)} tasks in {batch.answers.relative_to(root)} "
         f"({minutes:.0f} simulated minutes)\nnext: dvc repro"
     )
+
+
+def refuse_people(answers: Path) -> None:
+    """Raise RoundError if an annotation file holds a person's answers."""
+    rows = annotations.read_lines(answers) if answers.exists() else []
+    people = {str(row.get("annotator")) for _, row in rows} - set(stand_ins.NAMES)
+    if people:
+        names = ", ".join(sorted(people))
+        raise rounds.RoundError(f"{answers} holds answers of {names}; they are not overwritten")
 
 
 def simulated_truth(root: Path) -> dict[str, list[Finding]]:
@@ -101,9 +105,11 @@ def close(root: Path, params: Params) -> str:
     metrics = read_metrics(root)
     if "gate" not in metrics:
         raise rounds.RoundError("the round has no verdict yet: run `dvc repro`")
-    gate = metrics["gate"]
+    gate, card = metrics["gate"], root / "models" / "cards" / f"{params.tag}.md"
     if gate["verdict"] == "pass":
-        write_card(root, params, metrics)
+        tables.replace(card, card_of(root, params, metrics).encode())
+    else:
+        card.unlink(missing_ok=True)  # of a close that was refused before the verdict changed
     commit = rounds.close(root, params.tag, f"{params.tag}: {gate['verdict']}, {gate['reason']}")
     logged = (
         "logged to MLflow" if tracking.log_closed(root, params.tag) else "was in MLflow already"
@@ -115,29 +121,26 @@ def close(root: Path, params: Params) -> str:
     )
 
 
-def write_card(root: Path, params: Params, metrics: Mapping[str, Mapping[str, object]]) -> None:
-    """Write the model card of the round's adapter to models/cards."""
+def card_of(root: Path, params: Params, metrics: Mapping[str, Mapping[str, object]]) -> str:
+    """The model card of the round's adapter."""
     from medq_engine import model_card  # with matplotlib, for which other commands do not wait
 
-    data, inputs = (
-        closed.hashes((root / name).read_text(encoding="utf-8"))
-        for name in ("dvc.lock", "data/dvc.lock")
-    )
-    text = model_card.card(
+    inputs = root / "data" / "dvc.lock"  # a site that tracks data of its own need not have it
+    made = closed.hashes(inputs.read_text(encoding="utf-8")) if inputs.exists() else {}
+    return model_card.card(
         params.tag,
         tables.plain(params),
         metrics,
-        data,
+        closed.hashes((root / "dvc.lock").read_text(encoding="utf-8")),
         batches.open_batch(root, params.tag).fingerprint,
-        embedded=closed.TEST in inputs,
+        embedded=closed.TEST in made,
     )
-    tables.replace(root / "models" / "cards" / f"{params.tag}.md", text.encode())
 
 
 def all_rounds(root: Path) -> str:
     """The table of closed rounds, with the page that shows them written anew."""
     page = write_index(root)
-    return f"{history.markdown(history.closed_rounds(root))}\n\n{page.relative_to(root)}"
+    return f"{history.markdown(closed.read_all(root))}\n\n{page.relative_to(root)}"
 
 
 def write_index(root: Path) -> Path:
