@@ -1,57 +1,16 @@
 """A small git and DVC repository with closed rounds, without running one."""
 
-import hashlib
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-SPLITS = {name: f"{place}" * 32 + ".dir" for place, name in enumerate(("dev", "gate", "test"))}
-BASE = 0.5
-GPT, EXPERT = 0.6, 0.95
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def difference(incumbent: float, challenger: float) -> dict[str, float]:
-    value = challenger - incumbent
-    bounds = {"low": value - 0.01, "high": value + 0.01}
-    return {"incumbent": incumbent, "challenger": challenger, "value": value} | {
-        **bounds,
-        "floor": bounds["low"],
-        "ceiling": bounds["high"],
-        "items": 100,
-        "clusters": 10,
-    }
-
-
-def scores(accuracy: float) -> dict[str, object]:
-    return {
-        "accuracy": accuracy,
-        "accuracy_by": {
-            "question_type": {"yes-no": accuracy + 0.1, "what": accuracy - 0.1, "how": accuracy},
-            "modality": {"ct": accuracy, "mri": accuracy + 0.05},
-            "origin": {"phantom": accuracy},
-        },
-        "calibration": {"ece": 0.2, "brier": 0.3, "auroc": 0.6},
-        "description": {"overall": 4.0},
-        "items": 100,
-    }
-
-
-def compared(incumbent: float, challenger: float) -> dict[str, object]:
-    slices = {"ct": difference(incumbent, challenger), "mri": difference(incumbent, challenger)}
-    return {
-        "incumbent": scores(incumbent),
-        "challenger": scores(challenger),
-        "overall": difference(incumbent, challenger),
-        "modality": slices,
-        "question_type": {"yes-no": difference(incumbent, challenger)},
-    }
+from medq_engine.closed import TEST
+from medq_engine.rounds import bytes_md5
+from tests.made_rounds import BASE, DAY, FIRST_DAY, PUBLISHED, SPLITS, closed
 
 
 class Repository:
@@ -66,11 +25,11 @@ class Repository:
         self.git("config", "user.email", "tester@example.org")
         self.write(".dvc/config", "")
         self.write(".gitignore", "/reports/\n/mlflow.db\n/mlartifacts/\n/.dvc/cache\n/.dvc/tmp\n")
-        self.published([{"model": "GPT-4o", "yes_no": 78.0, "overall": 64.0}])
+        self.published(PUBLISHED["rows"])
         self.benchmark(SPLITS["test"])
 
-    def git(self, *words: str, seconds: int = 0) -> None:
-        when = f"{1_700_000_000 + seconds} +0000"
+    def git(self, *words: str, day: int = 1) -> None:
+        when = f"{FIRST_DAY + DAY * (day - 1)} +0000"
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
         subprocess.run(
             ["git", *words], cwd=self.root, check=True, capture_output=True, env=os.environ | dates
@@ -82,94 +41,52 @@ class Repository:
         target.write_text(content if isinstance(content, str) else json.dumps(content))
 
     def published(self, rows: list[dict[str, object]], **more: str) -> None:
-        table = {"benchmark": "Elsewhere", "source": "a paper", "rows": rows, **more}
-        self.write("data/baselines/table.json", table)
+        self.write("data/baselines/table.json", {**PUBLISHED, "rows": rows, **more})
 
     def benchmark(self, test_md5: str) -> None:
         self.test_md5 = test_md5
-        outs = [{"path": "data/benchmark/test", "md5": test_md5}]
+        outs = [{"path": TEST, "md5": test_md5}]
         self.yaml("data/dvc.lock", {"schema": "2.0", "stages": {"benchmark": {"outs": outs}}})
 
     def yaml(self, path: str, content: object) -> None:
         with (self.root / path).open("w") as stream:
             YAML(typ="safe").dump(content, stream)
 
+    def cache(self, content: bytes) -> Path:
+        """Where DVC's cache keeps content."""
+        name = bytes_md5(content)
+        return self.root / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
+
     def cached(self, path: str, content: bytes) -> dict[str, object]:
         """An output in the DVC cache: its entry of dvc.lock."""
-        name = md5(content)
-        target = self.root / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
+        target = self.cache(content)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        return {"path": path, "hash": "md5", "md5": name, "size": len(content)}
+        return {"path": path, "hash": "md5", "md5": bytes_md5(content), "size": len(content)}
 
     def close(self, verdict: str = "pass", gain: float = 0.01) -> str:
         """Commit and tag a round; its tag."""
         self.number += 1
-        number, tag = self.number, f"round-{self.number:03d}"
-        before, after = self.force, self.force + gain
-        self.force = after if verdict == "pass" else before
-        self.write(
-            "metrics/gate.json",
-            {
-                "verdict": verdict,
-                "reason": "because",
-                "gate": compared(before, after),
-                "test": compared(before, after),
-                "test_since_base": difference(BASE, self.force)
-                | {"origin": {"phantom": difference(BASE, self.force)}},
-            },
+        made = closed(
+            self.number, verdict, self.force, gain, self.incumbent, people=(self.annotator,)
         )
-        self.write(
-            "metrics/annotate_import.json",
-            {
-                "annotators": {self.annotator: 20},
-                "by_route": {"expert": 20, "draft": 5, "model": 75},
-                "round": 100,
-                "total": 100 * number,
-                "expert_minutes_total": 15.0 * number,
-            },
-        )
-        self.write("metrics/finetune.json", {"steps": 10, "trainable_parameters": 1000})
-        simulated = {
-            "simulated GPT-4o": {"accuracy": GPT},
-            "simulated expert": {"accuracy": EXPERT},
-        }
-        self.write("metrics/baselines.json", simulated)
-        splits = {s: {"images": {"phantom": 7}, "items": {"perception": 21}} for s in SPLITS}
-        self.write("metrics/benchmark.json", {"splits": splits})
-        self.yaml(
-            "params.yaml",
-            {
-                "round": number,
-                "tag": tag,
-                "incumbent": self.incumbent,
-                "model": {"id": "models/base"},
-                "drafts": {"endpoint": None},
-                "quality_gate": {"confidence": 0.95, "margin": 0.05},
-                "finetune": {
-                    "replay": 0.5,
-                    "route_weight": {"expert": 1.0, "draft": 0.5, "model": 0.0},
-                },
-            },
-        )
+        made = replace(made, data={**made.data, TEST: made.data[TEST] | {"md5": self.test_md5}})
+        self.force = made.gate["test_since_base"]["challenger"]
+        for name, metrics in made.metrics.items():
+            self.write(f"metrics/{name}.json", metrics)
+        self.yaml("params.yaml", made.params)
         outs = [
-            self.cached(f"reports/{tag}.html", f"report of {tag}".encode()),
-            self.cached("reports/figures/forest.png", f"forest of {tag}".encode()),
+            self.cached(f"reports/{made.tag}.html", f"report of {made.tag}".encode()),
+            self.cached("reports/figures/forest.png", f"forest of {made.tag}".encode()),
         ]
-        deps = [{"path": f"data/benchmark/{s}", "md5": SPLITS[s]} for s in ("dev", "gate")]
-        deps.append({"path": "data/benchmark/test", "md5": self.test_md5, "size": 9, "nfiles": 2})
-        deps += [
-            {"path": "models/challenger", "md5": md5(tag.encode()) + ".dir"},
-            {"path": "data/pool", "md5": "a" * 32 + ".dir"},
-            {"path": "data/round/training.parquet", "md5": md5(f"turns {tag}".encode())},
-        ]
+        deps = [{"path": path, **entry} for path, entry in made.data.items()]
         stage = {"cmd": "true", "outs": [entry["path"] for entry in outs]}
         self.yaml("dvc.yaml", {"stages": {"quality-gate": stage}})
         done = {"cmd": "true", "deps": deps, "outs": outs}
         self.yaml("dvc.lock", {"schema": "2.0", "stages": {"quality-gate": done}})
         self.git("add", "--all")
-        self.git("commit", "--quiet", "-m", tag, seconds=86400 * number)
-        self.git("tag", tag)
-        if verdict == "pass":
-            self.incumbent = {"round": number, "rev": "r" * 40, "md5": "m" * 32}
-        return tag
+        self.git("commit", "--quiet", "-m", made.tag, day=self.number)
+        self.git("tag", made.tag)
+        if made.passed:
+            self.incumbent = {"round": self.number, "rev": "r" * 40, "md5": "m" * 32}
+        return made.tag

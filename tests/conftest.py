@@ -240,37 +240,21 @@ def stale(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[object]]:
 
 
 @pytest.fixture
-def gate_metrics() -> Callable[..., Row]:
-    """What history and status read of metrics/gate.json: a gain of 5 points, with changes."""
+def write_metrics() -> Callable[[Path], None]:
+    """Write what `medq status` reads of a finished round's metrics: a gain of 5 points."""
 
-    def metrics(verdict: str = "pass", **changes: object) -> Row:
+    def write(root: Path) -> None:
         gain = {"items": 120, "incumbent": 0.6, "challenger": 0.65}
         gain |= {"value": 0.05, "low": 0.01, "high": 0.09}
-        since = gain | {"incumbent": 0.55, "value": 0.1, "low": 0.06, "high": 0.14}
-        since["origin"] = {"clinical": gain} if verdict == "pass" else {}
-        both = {
-            split: {"overall": gain, "incumbent": {"accuracy": 0.6}} for split in ("gate", "test")
-        }
-        return {"verdict": verdict, "reason": "R.", **both, "test_since_base": since} | changes
-
-    return metrics
-
-
-@pytest.fixture
-def write_metrics(gate_metrics: Callable[..., Row]) -> Callable[..., None]:
-    """Write metrics/gate.json and metrics/annotate_import.json as a finished round does."""
-
-    def write(root: Path, verdict: str = "pass", **changes: object) -> None:
+        both = {split: {"overall": gain} for split in ("gate", "test")}
         labels = {
-            "round": 40,
-            "total": 40,
             "by_route": {"draft": 8, "expert": 12, "model": 20},
             "annotators": {"reader-1": 12},
             "expert_seconds": 540.0,
-            "expert_minutes_total": 9.0,
-        } | changes
+        }
+        gate = {"verdict": "pass", "reason": "R.", **both}
         (root / "metrics").mkdir(exist_ok=True)
-        for name, value in (("gate", gate_metrics(verdict)), ("annotate_import", labels)):
+        for name, value in (("gate", gate), ("annotate_import", labels)):
             (root / "metrics" / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
 
     return write

@@ -1,20 +1,27 @@
-"""Closed rounds that were never run: full metric files with plausible numbers, for the pages."""
+"""Closed rounds that were never run: full metrics with plausible numbers."""
 
-import json
 from pathlib import Path
 
-from medq_engine.history import Row
-from medq_engine.rounds import git
+from medq_engine.closed import Closed
+from medq_engine.rounds import bytes_md5
 
+BASE = 0.5
+BASELINES = {
+    "simulated GPT-4o": {"accuracy": 0.617, "items": 400},
+    "simulated expert": {"accuracy": 0.965, "items": 400},
+}
+PUBLISHED = {
+    "benchmark": "another benchmark",
+    "source": "a paper",
+    "rows": [{"model": "GPT-4o", "yes_no": 78.0, "overall": 64.79}],
+}
+SPLITS = {name: f"{place}" * 32 + ".dir" for place, name in enumerate(("dev", "gate", "test"))}
+PEOPLE = ("expert (simulated)", "dr-a")
+FIRST_DAY, DAY = 1_772_323_200, 86_400  # 2026-03-01 in UTC, and its length, in seconds
 VALUES = {
     "modality": ("ct", "mri"),
     "question_type": ("how", "what", "yes-no"),
     "origin": ("clinical", "phantom"),
-}
-HASHES = {
-    "data/pool": "a" * 32,
-    "data/benchmark/test": "b" * 32,
-    "models/base": "c" * 32,
 }
 
 
@@ -33,31 +40,44 @@ def difference(before: float, gain: float, items: int = 400) -> dict[str, object
     }
 
 
+def scores(accuracy: float, ece: float) -> dict[str, object]:
+    """One model on one split of metrics/gate.json."""
+    return {
+        "accuracy": accuracy,
+        "accuracy_by": {
+            "question_type": {"yes-no": accuracy + 0.1, "what": accuracy - 0.1, "how": accuracy},
+            "modality": {"ct": accuracy, "mri": accuracy + 0.05},
+            "origin": {"phantom": accuracy},
+        },
+        "calibration": {"ece": ece, "brier": 0.3, "auroc": 0.6},
+        "description": {"overall": 4.0},
+        "items": 400,
+    }
+
+
 def split(before: float, gain: float) -> dict[str, object]:
     """One split of metrics/gate.json."""
-    model = {"accuracy": before, "calibration": {"ece": 0.3}}
     return {
         "overall": difference(before, gain),
         **{
             column: {value: difference(before, gain, 50) for value in values}
             for column, values in VALUES.items()
         },
-        "incumbent": model,
-        "challenger": {**model, "calibration": {"ece": 0.2}},
+        "incumbent": scores(before, 0.3),
+        "challenger": scores(before + gain, 0.2),
     }
 
 
-def gate(verdict: str, before: float, gain: float, base: float = 0.5) -> dict[str, object]:
+def gate(verdict: str, before: float, gain: float) -> dict[str, object]:
     """metrics/gate.json."""
-    now = before + gain if verdict == "pass" else before
-    since = difference(base, now - base)
+    since = difference(BASE, before + (gain if verdict == "pass" else 0) - BASE)
     return {
         "verdict": verdict,
-        "reason": "made up",
+        "reason": "because",
         "items_more": 0,
         "gate": split(before, gain),
         "test": split(before, gain),
-        "test_since_base": {**since, "origin": {"clinical": since}},
+        "test_since_base": {**since, "origin": {"clinical": since, "phantom": since}},
     }
 
 
@@ -117,56 +137,67 @@ def labels(number: int, people: tuple[str, ...]) -> dict[str, object]:
     }
 
 
-BASELINES = {
-    "simulated GPT-4o": {"accuracy": 0.617, "items": 400},
-    "simulated expert": {"accuracy": 0.965, "items": 400},
-}
-
-
-def made(*verdicts: str, people: tuple[str, ...] = ("expert (simulated)", "dr-a")) -> list[Row]:
-    """Closed rounds with these verdicts, each 40 labels and two points of gain if it passed."""
-    rows, accuracy = [], 0.5
-    for number, verdict in enumerate(verdicts, start=1):
-        found = gate(verdict, accuracy, 0.03 if verdict == "pass" else 0.01)
-        accuracy = found["test_since_base"]["challenger"]
-        rows.append(
-            Row(
-                f"round-{number:03d}",
-                f"{number:07x}",
-                f"2026-03-{number:02d}",
-                found,
-                labels(number, people),
-                dict(BASELINES),
-                [{"model": "GPT-4o", "overall": 64.79, "benchmark": "another benchmark"}],
-                {
-                    "round": number,
-                    "tag": f"round-{number:03d}",
-                    "finetune": {"steps": 400 * number},
-                    "quality_gate": {"confidence": 0.95},
-                },
-                {**HASHES, "models/challenger": f"{number:032x}.dir"},
-            )
-        )
-    return rows
-
-
-def commit(root: Path, row: Row) -> None:
-    """Write what a row is read from, commit it and tag it."""
-    lock = {"path": "data/pool", "md5": row.hashes["data/pool"]}
-    files = {
-        "metrics/gate.json": row.gate,
-        "metrics/annotate_import.json": row.labels,
-        "metrics/baselines.json": row.baselines,
-        "data/baselines/other.json": {
-            "benchmark": "another benchmark",
-            "rows": [{"model": "GPT-4o", "overall": 64.79}],
+def params(number: int, incumbent: dict[str, object] | None) -> dict[str, object]:
+    """Of params.yaml, the blocks that are read of a closed round."""
+    return {
+        "round": number,
+        "tag": f"round-{number:03d}",
+        "incumbent": incumbent,
+        "model": {"id": "models/base"},
+        "drafts": {"endpoint": None},
+        "quality_gate": {"confidence": 0.95, "margin": 0.05},
+        "finetune": {
+            "steps": 400 * number,
+            "replay": 0.5,
+            "route_weight": {"expert": 1.0, "draft": 0.5, "model": 0.0},
         },
-        "dvc.lock": {"schema": "2.0", "stages": {"route": {"cmd": "x", "deps": [lock]}}},
     }
-    for name, value in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(json.dumps(value), encoding="utf-8")
-    (root / "params.yaml").write_text(json.dumps(row.params), encoding="utf-8")
-    git(root, "add", "--all")
-    git(root, "commit", "-q", "-m", row.tag)
-    git(root, "tag", row.tag)
+
+
+def closed(
+    number: int,
+    verdict: str,
+    before: float,
+    gain: float,
+    incumbent: dict[str, object] | None = None,
+    people: tuple[str, ...] = PEOPLE,
+) -> Closed:
+    """A closed round: `before` is the incumbent's accuracy, `gain` the challenger's over it."""
+    tag = f"round-{number:03d}"
+    benchmark = {name: {"images": {"phantom": 7}, "items": {"perception": 21}} for name in SPLITS}
+    return Closed(
+        root=Path(),
+        tag=tag,
+        number=number,
+        commit=f"{number:010x}" + 30 * "0",
+        time=1000 * (FIRST_DAY + DAY * (number - 1)),
+        params=params(number, incumbent),
+        metrics={
+            "annotate_import": labels(number, people),
+            "baselines": dict(BASELINES),
+            "benchmark": {"splits": benchmark},
+            "finetune": {"steps": 10, "trainable_parameters": 1000},
+            "gate": gate(verdict, before, gain),
+        },
+        data={
+            **{f"data/benchmark/{s}": {"md5": SPLITS[s], "size": 9, "nfiles": 2} for s in SPLITS},
+            "data/pool": {"md5": "a" * 32 + ".dir"},
+            "models/base": {"md5": "c" * 32 + ".dir"},
+            "models/challenger": {"md5": bytes_md5(tag.encode()) + ".dir"},
+            "data/round/training.parquet": {"md5": bytes_md5(f"turns {tag}".encode())},
+        },
+        lock="",
+        embedded=True,
+        published=[PUBLISHED],
+        card="",
+    )
+
+
+def made(*verdicts: str, people: tuple[str, ...] = PEOPLE) -> list[Closed]:
+    """Closed rounds with these verdicts, three points of gain where it passed, else one."""
+    rounds, accuracy = [], BASE
+    for number, verdict in enumerate(verdicts, start=1):
+        gain = 0.03 if verdict == "pass" else 0.01
+        rounds.append(closed(number, verdict, accuracy, gain, people=people))
+        accuracy = rounds[-1].gate["test_since_base"]["challenger"]
+    return rounds

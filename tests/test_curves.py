@@ -2,7 +2,10 @@ import pytest
 
 from medq_engine import curves
 from medq_engine.closed import Closed, read_all
-from tests.closed_repository import BASE, EXPERT, GPT, SPLITS, Repository
+from tests.closed_repository import Repository
+from tests.made_rounds import BASE, BASELINES, SPLITS
+
+GPT, EXPERT = (BASELINES[f"simulated {who}"]["accuracy"] for who in ("GPT-4o", "expert"))
 
 
 @pytest.fixture
@@ -50,8 +53,8 @@ def test_a_round_holds_the_way_to_it(three):
     assert "Verdict pass: because. Labels by simulated experts." in curve.about
     assert line(curve, "accuracy") == pytest.approx({0: 0.5, 1: 0.52, 2: 0.49, 3: 0.53})
     assert line(curve, "in_force/accuracy") == pytest.approx({0: 0.5, 1: 0.52, 2: 0.52, 3: 0.53})
-    assert line(curve, "x/labels") == {0: 0, 1: 100, 2: 200, 3: 300}
-    assert line(curve, "x/expert_minutes") == {0: 0, 1: 15, 2: 30, 3: 45}
+    assert line(curve, "x/labels") == {0: 0, 1: 40, 2: 80, 3: 120}
+    assert line(curve, "x/expert_minutes") == {0: 0, 1: 7.5, 2: 15, 3: 22.5}
     assert line(curve, "gap/simulated GPT-4o")[3] == pytest.approx(0.53 - GPT)
     assert line(curve, "gap/simulated expert")[0] == pytest.approx(BASE - EXPERT)
     assert curves.loop(three[:2]).points == {s: curve.points[s] for s in (0, 1, 2)}
@@ -79,9 +82,9 @@ def test_baselines_of_the_same_items_are_level_lines_with_the_same_names(three):
 
 def test_published_rows_of_another_benchmark_stand_apart(three):
     *_, published = curves.baselines(three, three[-1].published)
-    assert published.name == "GPT-4o, Elsewhere"
-    assert published.benchmark == "Elsewhere"
-    assert published.points == {0: {"accuracy": 0.64, "accuracy_by/question_type/yes-no": 0.78}}
+    assert published.name == "GPT-4o, another benchmark"
+    assert published.benchmark == "another benchmark"
+    assert published.points == {0: {"accuracy": 0.6479, "accuracy_by/question_type/yes-no": 0.78}}
     assert not {"gap/GPT-4o", "gap/human"} & curves.loop(three).points[3].keys()
 
 

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from medq_engine import figures, heatmap, sheets
-from medq_engine.statistics import Difference
 from medq_engine.tables import CANDIDATE, ITEM, PREDICTION, PROTOTYPE, TASK, table
 
 IMAGES = {f"i{n}": Image.new("RGB", (96, 96), (20 * n, 80, 160)) for n in range(10)}
@@ -64,8 +63,6 @@ TASKS = table(
     ],
     TASK,
 )
-GAIN = vars(Difference(60, 20, 0.5, 0.6, 0.1, 0.02, 0.18, 0.03, 0.17))
-LOSS = vars(Difference(30, 10, 0.5, 0.4, -0.1, -0.2, -0.01, -0.18, -0.02))
 EVALUATION = {
     "items": 60,
     "accuracy": 0.5,
@@ -116,7 +113,6 @@ FULL = {
     "routes": partial(figures.route_histogram, TASKS, 0.6),
     "batch": partial(sheets.batch_sheet, TASKS, IMAGES),
     "losses": partial(figures.learning_curve, np.linspace(2, 1, 30).tolist()),
-    "forest": partial(figures.forest, GAIN, {"ct": LOSS, "mri": GAIN}, 0.05),
     "slices": partial(figures.slice_bars, EVALUATION),
     "blind": partial(figures.blind_baselines, BLIND),
     "weak spots": partial(heatmap.weak_spots, ITEMS, ANSWERS),
@@ -127,7 +123,6 @@ EMPTY = {
     "routes": partial(figures.route_histogram, TASKS[:0], 0.0),
     "batch": partial(sheets.batch_sheet, TASKS[:0], {}),
     "losses": partial(figures.learning_curve, []),
-    "forest": partial(figures.forest, {}, {}, 0.05),
     "slices": partial(figures.slice_bars, {}),
     "blind": partial(figures.blind_baselines, {}),
     "weak spots": partial(heatmap.weak_spots, ITEMS[:0], ANSWERS[:0]),
@@ -208,13 +203,6 @@ def test_nobody_is_anchored_on_an_audit_or_a_gold_task(tmp_path, texts):
     assert "DRAFT" not in blind[0]
     assert not any("GOLD" in text for text in texts)
     assert sum("model: MODEL\ndraft: DRAFT" in text for text in texts) == len(TASKS) - 2
-
-
-def test_the_forest_lists_overall_first_and_modalities_in_the_vocabularys_order(tmp_path, texts):
-    FULL["forest"](tmp_path / "a.png")
-    names = dict.fromkeys(text for text in texts if text in ("overall", "MRI", "CT"))
-    assert list(names) == ["overall", "MRI", "CT"]
-    assert any(text.endswith("30 items   -10.0 (-20.0 to -1.0)") for text in texts)
 
 
 def test_blind_baselines_say_items_and_points_over_chance(tmp_path, texts):

@@ -10,7 +10,8 @@ from PIL import Image
 
 from medq_engine import index_page, learning
 from medq_engine.rounds import RoundError, git
-from tests.made_rounds import commit, made
+from tests.closed_repository import Repository
+from tests.made_rounds import made
 
 HOSTILE = "<script>alert(1)</script>\n‮\"'🩻"
 
@@ -82,7 +83,7 @@ def undrawn(monkeypatch):
 
 def test_the_head_says_what_is_in_force_and_how_far_it_came(html):
     text = plain(html)
-    assert "In force after round-003 challenger of round-002 commit 0000002" in text
+    assert "In force after round-003 challenger of round-002 commit 0000000002" in text
     assert "50.0% → 53.0% +3.0 (+1.0 to +5.0) points" in text
     assert "Labels so far 120 in 3 rounds" in text
     assert "22 minutes 45.00 USD for all labels" in text
@@ -90,7 +91,7 @@ def test_the_head_says_what_is_in_force_and_how_far_it_came(html):
 
 def test_every_round_is_a_row_with_its_numbers(html):
     _, first, second, third = starting(tables_of(html), "Every closed round")
-    assert first[:5] == ["round-001", "0000001 2026-03-01", "40 (10)", "40", "8 15.00 USD"]
+    assert first[:5] == ["round-001", "0000000001 2026-03-01", "40 (10)", "40", "8 15.00 USD"]
     assert first[5:-1] == ["+1.0 (-1.0 to +3.0)", "inconclusive", "51.0%", "50.0%"]
     assert first[-1] == "+0.0 (-2.0 to +2.0)"
     assert [second[0], second[6], second[8]] == ["round-002", "pass", "53.0%"]
@@ -115,7 +116,9 @@ def test_slices_cost_quality_lineage_and_params_are_in_tables(html):
     assert agreement[4:] == ["0.81 (0.60 to 0.95)", "-", "0.80 (0.70 to 0.90)"]
     assert starting(tables, "Gold tasks")[2][1:3] == ["dr-a", "9 of 10"]
     lineage = starting(tables, "What went into each round")
-    assert [row[-1] for row in lineage] == ["challenger", *3 * ["00000000"]]
+    assert lineage[0][2:] == [*index_page.LINEAGE.values()]
+    assert [row[5:7] for row in lineage[1:]] == 3 * [["22222222", "-"]]
+    assert len({row[-1] for row in lineage[1:]}) == 3
     assert [row[0:4] for row in starting(tables, "params.yaml")[1:]] == [
         ["round-002", "finetune.steps", "400", "800"],
         ["round-003", "finetune.steps", "800", "1200"],
@@ -133,6 +136,19 @@ def test_baselines_stand_beside_and_other_benchmarks_apart(html):
     ]
     assert compared[3][2:] == ["61.7%", "-8.7"]
     assert starting(tables, "Published")[1] == ["GPT-4o", "64.79", "another benchmark"]
+
+
+def test_published_rows_of_the_same_test_items_stand_beside(undrawn):
+    (one,) = made("pass")
+    one.published[0] = one.published[0] | {"test_md5": one.test_md5}
+    html = undrawn([one], ())
+    assert starting(tables_of(html), "Accuracy on the test items")[-1] == [
+        "GPT-4o, published",
+        "400",
+        "64.8%",
+        "-11.8",
+    ]
+    assert "Another benchmark" not in plain(html)
 
 
 def test_the_page_asks_for_nothing_and_its_pictures_have_words(html):
@@ -162,7 +178,7 @@ def test_one_round_that_did_not_pass_reads_well(undrawn):
 def test_a_round_from_before_costs_and_gold_tasks_were_recorded(undrawn):
     (row,) = made("pass")
     old = {k: v for k, v in row.labels.items() if k not in ("ledger", "quality")}
-    text = plain(undrawn([replace(row, labels=old, hashes={}, params={})], ()))
+    text = plain(undrawn([replace(row, metrics={**row.metrics, "annotate_import": old})], ()))
     assert "No closed round has recorded its cost." in text
     assert "No closed round has gold tasks or double readings." in text
 
@@ -179,9 +195,8 @@ def test_values_that_could_not_be_computed_are_dashes(undrawn):
 
 
 def test_rounds_on_other_test_items_are_not_on_the_curve(rows, undrawn):
-    first = replace(rows[0], hashes={**rows[0].hashes, "data/benchmark/test": "d" * 32})
+    first = replace(rows[0], data={**rows[0].data, "data/benchmark/test": {"md5": "d" * 32}})
     mixed = [first, *rows[1:]]
-    assert index_page.comparable(mixed) == rows[1:]
     html = undrawn(mixed, ())
     assert "Left out of the figures: round-001." in plain(html)
     assert len(starting(tables_of(html), "Every closed round")) == 4
@@ -194,21 +209,20 @@ def test_what_people_wrote_is_text(undrawn):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
-def test_the_file_is_made_from_tags_and_not_from_the_folder(git_root):
-    first, second = made("inconclusive", "pass")
-    commit(git_root, first)
-    commit(git_root, second)
-    (git_root / "metrics" / "gate.json").write_text("{}", encoding="utf-8")
-    (git_root / "reports").mkdir()
-    (git_root / "reports" / "round-002.html").write_text("report", encoding="utf-8")
-    path = index_page.write(git_root)
-    assert path == git_root / "reports" / "index.html"
+def test_the_file_is_made_from_tags_and_not_from_the_folder(tmp_path, undrawn):
+    repository = Repository(tmp_path)
+    repository.close("inconclusive")
+    repository.close("pass")
+    repository.write("metrics/gate.json", {})
+    repository.write("reports/round-002.html", "report")
+    path = index_page.write(tmp_path)
+    assert path == tmp_path / "reports" / "index.html"
     html = path.read_text(encoding="utf-8")
     assert 'href="round-002.html"' in html
     assert 'href="round-001.html"' not in html
-    assert git(git_root, "rev-parse", "--short", "round-002") in html
+    assert git(tmp_path, "rev-parse", "--short=10", "round-002") in html
     once = path.read_bytes()
-    assert index_page.write(git_root).read_bytes() == once
+    assert index_page.write(tmp_path).read_bytes() == once
 
 
 def test_without_a_closed_round_the_error_says_what_closes_one(git_root):

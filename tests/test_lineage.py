@@ -3,7 +3,7 @@
 import pytest
 from dvc.repo import Repo
 
-from medq_engine.lineage import changed_params, content_md5, hashes
+from medq_engine.lineage import changed_params, content_md5, hashes, leaves, parsed
 from medq_engine.tables import TableError
 
 BEFORE = """
@@ -23,7 +23,7 @@ endpoints: { gpt: { model: x } }
 
 
 def test_changes_are_leaves_without_the_state_of_the_round():
-    assert changed_params(BEFORE, AFTER) == [
+    assert changed_params(parsed(BEFORE), parsed(AFTER)) == [
         ("endpoints", "{}", "-"),
         ("endpoints.gpt.model", "-", '"x"'),
         ("finetune.adapt", '["vision", "language"]', '["vision"]'),
@@ -34,11 +34,12 @@ def test_changes_are_leaves_without_the_state_of_the_round():
 
 
 def test_comments_and_order_are_no_change():
-    assert changed_params("a: 1 # x\nb: {c: 2}\n", "b:\n  c: 2\na: 1\n") == []
+    assert changed_params(parsed("a: 1 # x\nb: {c: 2}\n"), parsed("b:\n  c: 2\na: 1\n")) == []
 
 
-def test_the_first_round_has_nothing_to_compare_with():
-    assert changed_params(None, AFTER) == []
+def test_leaves_have_dotted_keys():
+    nested = {"a": {"b": 1}, "c": [1, 2], "d": {}}
+    assert list(leaves(nested)) == [("a.b", 1), ("c", [1, 2]), ("d", {})]
 
 
 def test_a_hash_is_the_one_that_dvc_writes(tmp_path):

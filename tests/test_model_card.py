@@ -42,7 +42,7 @@ def test_hugging_face_reads_the_front_matter(card):
 
 def test_results_of_gate_and_test_stand_with_their_intervals(card):
     text = card()
-    whole = "50.0% → 55.0% | +5.0 points (+4.0 to +6.0)"
+    whole = "50.0% → 55.0% | +5.0 points (+3.0 to +7.0)"
     assert f"| **all** | {whole} | {whole} |" in text
     assert f"| MRI | {whole} | {whole} |" in text
     assert "its 95% interval" in text
@@ -52,8 +52,8 @@ def test_results_of_gate_and_test_stand_with_their_intervals(card):
 
 def test_who_gave_the_labels_and_what_they_weigh(card):
     text = card()
-    assert "| expert | 20 | 1 |\n| draft | 5 | 0.5 |\n| model | 75 | 0 |" in text
-    assert "Given by: expert (simulated) (20); 15\nsimulated expert minutes" in text
+    assert "| expert | 10 | 1 |\n| draft | 10 | 0.5 |\n| model | 20 | 0 |" in text
+    assert "Given by: expert (simulated) (10); 8\nsimulated expert minutes" in text
 
 
 def test_what_is_simulated_is_said_and_only_that(card):
@@ -62,7 +62,7 @@ def test_what_is_simulated_is_said_and_only_that(card):
     people = card(annotators={"reader-1": 20}, embedded=False)
     assert "people in this round were simulated" not in people
     assert "faults are simulated" not in people
-    assert "20); 15\nexpert minutes" in people
+    assert "20); 8\nexpert minutes" in people
     assert "**not a medical device**" in people
 
 

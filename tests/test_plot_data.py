@@ -108,6 +108,4 @@ def test_csv_has_its_header_even_without_rows():
     rows = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
     assert plot_data.csv(rows) == b"step,loss\n1,0.5\n2,0.25\n"
     said = [{"actual": 'a,"b"', "predicted": "é"}]
-    assert plot_data.csv(said).decode() == (
-        'actual,predicted\n"a,""b""",é\n'
-    )
+    assert plot_data.csv(said).decode() == ('actual,predicted\n"a,""b""",é\n')

@@ -513,8 +513,10 @@ def test_agreement_stands_with_its_intervals_and_what_is_undefined_as_a_dash(con
 
 def test_an_annotator_below_the_floor_is_named(context):
     text = text_of(report.render(context))
-    assert "second expert (simulated) 9 6 66.7% (40.0% to 100.0%) below the floor" in text
+    assert "second expert (simulated) 9 6 66.7% (40.0% to 100.0%) below, may be chance" in text
     assert " expert (simulated) 10 9 90.0% (60.0% to 98.0%) kept" in text
+    context["annotate_import"]["quality"]["gold"]["second expert (simulated)"]["high"] = 0.65
+    assert "(40.0% to 65.0%) shown to be below" in text_of(report.render(context))
 
 
 def test_costs_stand_for_the_round_and_for_all(context):

@@ -1,10 +1,6 @@
 from medq_engine import runs
 
 
-def test_params_are_dotted_texts():
-    assert dict(runs.leaves({"a": {"b": 1}, "c": [1, 2]})) == {"a.b": "1", "c": "[1, 2]"}
-
-
 def test_metrics_are_told_of_the_split_that_they_were_measured_on():
     told = {
         name: runs.measured_on(name)

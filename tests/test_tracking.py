@@ -1,37 +1,69 @@
-"""MLflow takes seconds to make a database: one is made, and copied for each test."""
+"""MLflow takes seconds to make a database and to log a round: one store is made and restored."""
 
 import shutil
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from copy import copy
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 
 from medq_engine import closed, registry, tracking
-from tests.closed_repository import BASE, SPLITS, Repository, md5
+from medq_engine.rounds import bytes_md5
+from tests.closed_repository import Repository
+from tests.made_rounds import BASE, SPLITS
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 ROUND = "round-00{} (simulated expert)"
+PUBLISHED = "GPT-4o, another benchmark"
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
-    """A store with no run, and another experiment in it."""
-    root = tmp_path_factory.mktemp("store")
-    store = tracking.client(root, f"sqlite:///{root / 'mlflow.db'}")
-    another = store.create_experiment("another", artifact_location=(root / "other").as_uri())
-    store.create_run(another, run_name="not ours")
-    return root / "mlflow.db"
+def copy_repository(source: Path, target: Path) -> None:
+    """Make `target` equal to `source`; its database keeps its file, which MLflow has open."""
+    shutil.rmtree(target / ".git", ignore_errors=True)
+    for path in target.rglob("*"):
+        if path.is_file() and not path.name.startswith("mlflow.db"):
+            path.unlink()
+    ignored = shutil.ignore_patterns("mlflow.db*")
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+    with (
+        closing(sqlite3.connect(source / "mlflow.db")) as old,
+        closing(sqlite3.connect(target / "mlflow.db")) as new,
+    ):
+        old.backup(new)
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory) -> Iterator[Repository]:
+    """Round 1 is closed, passed and logged, beside an experiment of others: to look at only."""
+    root = tmp_path_factory.mktemp("logged") / "repository"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        made = Repository(root)
+        store = tracking.client(root)
+        another = store.create_experiment("another", artifact_location=(root / "other").as_uri())
+        store.create_run(another, run_name="not ours")
+        made.write("models/cards/round-001.md", "# A card")
+        assert tracking.log_closed(root, made.close())
+        yield made
+
+
+@pytest.fixture(scope="module")
+def kept(logged, tmp_path_factory) -> Path:
+    """A copy to restore `logged` from."""
+    folder = tmp_path_factory.mktemp("kept")
+    copy_repository(logged.root, folder)
+    return folder
 
 
 @pytest.fixture
-def repository(tmp_path, empty_store, monkeypatch) -> Repository:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    made = Repository(tmp_path / "repository")
-    shutil.copy(empty_store, made.root / "mlflow.db")
-    return made
+def repository(logged, kept) -> Iterator[Repository]:
+    """As `logged`, to change: it is restored in its place, which MLflow's runs name."""
+    yield copy(logged)
+    copy_repository(kept, logged.root)
 
 
 def runs(root: Path) -> dict[str, dict[str, object]]:
@@ -126,7 +158,7 @@ def once(repository, monkeypatch) -> Callable[[object, str], None]:
 
 def test_a_store_rebuilt_from_git_equals_one_logged_round_by_round(repository):
     root = repository.root
-    for verdict in ("pass", "inconclusive", "pass"):
+    for verdict in ("inconclusive", "pass"):
         assert tracking.log_closed(root, repository.close(verdict))
     by_rounds = contents(root)
     # The workspace may hold anything, and the store too.
@@ -140,30 +172,27 @@ def test_a_store_rebuilt_from_git_equals_one_logged_round_by_round(repository):
 
 def test_a_further_round_gives_baselines_a_step_and_leaves_the_rest_alone(repository):
     root = repository.root
-    tracking.log_closed(root, repository.close())
     one = runs(root)
     tracking.log_closed(root, repository.close())
     two = runs(root)
     assert two.keys() - one.keys() == {ROUND.format(2)}
-    for name in (ROUND.format(1), "GPT-4o, Elsewhere"):
+    for name in (ROUND.format(1), PUBLISHED):
         assert two[name] == one[name]
     for name in ("base model", "simulated GPT-4o", "simulated expert"):
         assert steps(one[name]) == [0, 1]
         assert steps(two[name]) == [0, 1, 2]
-    assert steps(two["GPT-4o, Elsewhere"]) == [0]
+    assert steps(two[PUBLISHED]) == [0]
 
 
-def test_what_a_round_is_logged_with(repository):
-    repository.write("models/cards/round-001.md", "# A card")
-    root = repository.root
-    tracking.log_closed(root, repository.close())
-    run, commit = runs(root)[ROUND.format(1)], closed.read(root, "round-001").commit
+def test_what_a_round_is_logged_with(logged):
+    run, commit = runs(logged.root)[ROUND.format(1)], closed.read(logged.root, "round-001").commit
     assert run["status"] == "FINISHED"
     tags = run["tags"]
     assert (tags["role"], tags["round"], tags["verdict"]) == ("round", "1", "pass")
     assert (tags["commit"], tags["annotators"]) == (commit, "simulated")
     assert tags["benchmark"] == "embedded benchmark, test 22222222"
     assert run["params"]["finetune.route_weight.draft"] == "0.5"
+    assert run["params"]["model.id"] == "models/base"
     assert run["metrics"]["accuracy"][0][:2] == (0, BASE)
     source = f'{{"path": "data/benchmark/test", "rev": "{commit}"}}'
     expected = ("data/benchmark/test", SPLITS["test"], source, "test: only reported")
@@ -181,7 +210,6 @@ def test_what_a_round_is_logged_with(repository):
 
 def test_models_carry_what_was_measured_with_the_split_and_nothing_else(repository):
     root = repository.root
-    repository.close()
     tracking.log_closed(root, repository.close("fail", -0.02))
     store = tracking.client(root)
     models = store.search_logged_models([tracking.experiment_id(store, root)])
@@ -194,14 +222,14 @@ def test_models_carry_what_was_measured_with_the_split_and_nothing_else(reposito
     assert not {"labels/total", "in_force/accuracy", "x/labels"} & told.keys()
 
 
-def test_closing_twice_changes_nothing_not_even_out_of_order(repository):
+def test_missing_rounds_are_logged_and_closing_again_changes_nothing(repository):
     root = repository.root
-    tags = [repository.close(), repository.close()]
-    assert tracking.log_closed(root, tags[1])
+    repository.close()
+    assert tracking.track(root) == "1 of 2 closed rounds logged now: round-002"
     before = contents(root)
     assert before[0].keys() >= {ROUND.format(1), ROUND.format(2)}
-    assert not tracking.log_closed(root, tags[1])
-    assert not tracking.log_closed(root, tags[0])
+    assert not tracking.log_closed(root, "round-002")
+    assert not tracking.log_closed(root, "round-001")
     assert tracking.track(root) == "0 of 2 closed rounds logged now; all are in MLflow"
     assert contents(root) == before
     store = tracking.client(root)
@@ -211,13 +239,12 @@ def test_closing_twice_changes_nothing_not_even_out_of_order(repository):
     assert not store.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)
 
 
-def test_missing_rounds_are_logged_and_named(repository):
+def test_without_a_closed_round_there_is_nothing_to_log(repository):
     root = repository.root
+    repository.git("tag", "-d", "round-001")
     assert tracking.track(root) == "no round is closed yet: nothing to log"
     assert tracking.rebuild(root) == "no round is closed yet: nothing to log"
-    tracking.log_closed(root, repository.close())
-    repository.close()
-    assert tracking.track(root) == "1 of 2 closed rounds logged now: round-002"
+    assert runs(root) == {}
 
 
 def test_kills_while_logging_leave_nothing_half(repository, once):
@@ -226,50 +253,38 @@ def test_kills_while_logging_leave_nothing_half(repository, once):
         ("create_logged_model", 0),
         ("log_artifacts", 0),
         ("set_terminated", 0),
-        ("set_terminated", 1),
+        # Params (1 batch) and three points of the round; then the base's new step is cut off.
+        ("log_batch", 4),
         ("create_model_version", 0),
         ("set_registered_model_alias", 0),
     ):
         killed = once(function, after)
         with pytest.raises(killed):
             tracking.log_closed(root, tag)
+        if function == "log_batch":
+            assert steps(runs(root)["base model"]) == [0, 1]
     tracking.log_closed(root, tag)
     after_kills = contents(root)
+    assert steps(after_kills[0]["base model"]) == [0, 1, 2]
     tracking.rebuild(root)
     assert after_kills == contents(root)
     assert {run["status"] for run in after_kills[0].values()} == {"FINISHED"}
 
 
-def test_a_kill_between_the_steps_of_a_baseline_is_made_good(repository, once):
-    root = repository.root
-    tracking.log_closed(root, repository.close())
-    tag = repository.close()
-    # Params (1 batch) and three points of the round; then the base's new step is cut off.
-    killed = once("log_batch", 4)
-    with pytest.raises(killed):
-        tracking.log_closed(root, tag)
-    assert steps(runs(root)["base model"]) == [0, 1]
-    tracking.log_closed(root, tag)
-    assert steps(runs(root)["base model"]) == [0, 1, 2]
-
-
 def test_what_dvc_no_longer_has_is_noted(repository):
-    root = repository.root
-    tag = repository.close()
-    report = md5(f"report of {tag}".encode())
-    (root / ".dvc" / "cache" / "files" / "md5" / report[:2] / report[2:]).unlink()
+    root, tag = repository.root, repository.close()
+    repository.cache(f"report of {tag}".encode()).unlink()
     tracking.log_closed(root, tag)
-    run = runs(root)[ROUND.format(1)]
+    run = runs(root)[ROUND.format(2)]
     assert run["artifacts"] == ["figures/forest.png"]
-    assert run["tags"]["not_in_dvc"] == "reports/round-001.html"
+    assert run["tags"]["not_in_dvc"] == "reports/round-002.html"
 
 
 def test_a_corrected_published_number_replaces_the_old_one(repository):
     root = repository.root
-    tracking.log_closed(root, repository.close())
     repository.published([{"model": "GPT-4o", "overall": 65.0}])
     tracking.log_closed(root, repository.close())
-    ((step, value, _),) = runs(root)["GPT-4o, Elsewhere"]["metrics"]["accuracy"]
+    ((step, value, _),) = runs(root)[PUBLISHED]["metrics"]["accuracy"]
     assert (step, value) == (0, 0.65)
     before = contents(root)
     assert not tracking.log_closed(root, "round-001")
@@ -279,7 +294,6 @@ def test_a_corrected_published_number_replaces_the_old_one(repository):
 
 def test_a_tag_that_was_rewritten_replaces_its_run_and_its_version(repository):
     root = repository.root
-    tracking.log_closed(root, repository.close())
     repository.git("tag", "-d", "round-001")
     repository.number = 0
     assert tracking.log_closed(root, repository.close("fail", -0.1))
@@ -289,43 +303,41 @@ def test_a_tag_that_was_rewritten_replaces_its_run_and_its_version(repository):
     assert version["aliases"] == []
 
 
-def test_a_store_that_does_not_answer_is_said_with_what_to_do(repository, monkeypatch):
+def test_a_store_that_does_not_answer_is_said_with_what_to_do(logged, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tag = repository.close()
     with pytest.raises(tracking.TrackingError, match=r"MLflow at .*\n.*`medq track` logs what is"):
-        tracking.log_closed(repository.root, tag, "http://127.0.0.1:1")
+        tracking.log_closed(logged.root, "round-001", "http://127.0.0.1:1")
 
 
 def test_a_broken_tag_stops_a_rebuild_before_anything_is_deleted(repository):
     root = repository.root
-    tracking.log_closed(root, repository.close())
     before = contents(root)
     (root / "dvc.lock").unlink()
     repository.git("commit", "--quiet", "--all", "-m", "broken")
     repository.git("tag", "round-002")
     with pytest.raises(closed.ClosedError, match=r"round-002 .* has no dvc\.lock"):
         tracking.rebuild(root)
-    repository.git("tag", "-d", "round-002")
     assert contents(root) == before
 
 
 def test_the_champion_moves_by_a_passing_verdict_only(repository):
     root = repository.root
-    champions = []
-    for verdict in ("fail", "pass", "pass", "inconclusive"):
-        tracking.log_closed(root, repository.close(verdict))
-        champions.append([v["version"] for v in versions(root) if v["aliases"] == ["champion"]])
-    assert champions == [[], [2], [3], [3]]
-    tracking.log_closed(root, "round-002")
-    assert [v["aliases"] for v in versions(root)] == [[], [], ["champion"], []]
+
+    def aliases() -> list[list[str]]:
+        return [version["aliases"] for version in versions(root)]
+
+    assert aliases() == [["champion"]]
+    tracking.log_closed(root, repository.close("fail"))
+    assert aliases() == [["champion"], []]
+    tracking.log_closed(root, repository.close("pass"))
+    assert aliases() == [[], [], ["champion"]]
+    tracking.log_closed(root, "round-001")
+    assert aliases() == [[], [], ["champion"]]
 
 
-def test_a_version_names_where_its_weights_lie_and_what_was_decided(repository):
-    root = repository.root
-    tag = repository.close()
-    tracking.log_closed(root, tag)
-    (version,) = versions(root)
-    commit = closed.read(root, tag).commit
+def test_a_version_names_where_its_weights_lie_and_what_was_decided(logged):
+    (version,) = versions(logged.root)
+    commit = closed.read(logged.root, "round-001").commit
     assert version["source"] == f"dvc://models/challenger?rev={commit}"
     assert version["run"] == ROUND.format(1)
     assert version["description"] == "round-001: pass, because."
@@ -333,8 +345,8 @@ def test_a_version_names_where_its_weights_lie_and_what_was_decided(repository):
         "round": "1",
         "commit": commit,
         "verdict": "pass",
-        "gate_difference": "+1.0 points (+0.0 to +2.0)",
-        "md5": md5(tag.encode()) + ".dir",
+        "gate_difference": "+1.0 points (-1.0 to +3.0)",
+        "md5": bytes_md5(b"round-001") + ".dir",
         "benchmark": "embedded benchmark, test 22222222",
         "annotators": "simulated",
     }

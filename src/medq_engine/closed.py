@@ -6,6 +6,7 @@ The workspace is never looked at, so a round reads the same on the day it is clo
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dvc.api import DVCFileSystem
@@ -13,6 +14,7 @@ from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
 from medq_engine.errors import MedqError
+from medq_engine.lineage import parsed
 from medq_engine.rounds import git
 from medq_engine.tables import fingerprint
 
@@ -39,7 +41,7 @@ class Closed:
         data: What dvc.lock says of each path: `md5`, `size`, for a folder `nfiles`.
         lock: Fingerprint of dvc.lock.
         embedded: True if data/dvc.yaml made the benchmark; False for a site's own.
-        published: Contents of data/baselines/*.json.
+        published: Contents of data/baselines/*.json: tables of `rows` under a `benchmark`.
         card: Text of the adapter's model card; "" where none was written.
     """
 
@@ -57,9 +59,55 @@ class Closed:
     card: str
 
     @property
+    def short(self) -> str:
+        """The commit as people read it."""
+        return self.commit[:10]
+
+    @property
+    def date(self) -> str:
+        """Day of the commit in UTC, YYYY-MM-DD."""
+        return datetime.fromtimestamp(self.time / 1000, UTC).date().isoformat()
+
+    @property
+    def gate(self) -> Mapping[str, object]:
+        """metrics/gate.json."""
+        return self.metrics["gate"]
+
+    @property
+    def labels(self) -> Mapping[str, object]:
+        """metrics/annotate_import.json."""
+        return self.metrics["annotate_import"]
+
+    @property
+    def baselines(self) -> Mapping[str, Mapping[str, object]]:
+        """metrics/baselines.json: who else answered the same items; empty where nobody did."""
+        return self.metrics.get("baselines", {})
+
+    @property
+    def published_rows(self) -> list[dict[str, object]]:
+        """Rows of all published tables, each with its `benchmark`'s name and if it is `here`."""
+        return [
+            {**row, "benchmark": table["benchmark"], "here": self.same_items(table)}
+            for table in self.published
+            for row in table["rows"]
+        ]
+
+    def same_items(self, table: Mapping[str, object]) -> bool:
+        """True if a published table says that its rows were measured on the round's test split.
+
+        It does so by the split's md5 (`test_md5`, as dvc.lock has it): a name would not be proof.
+        """
+        return table.get("test_md5") == self.test_md5
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Path to md5 of everything that the stages read and wrote."""
+        return {path: entry["md5"] for path, entry in self.data.items() if "md5" in entry}
+
+    @property
     def test_md5(self) -> str:
         """md5 of the test split as DVC writes it."""
-        return self.data[TEST]["md5"]
+        return self.hashes[TEST]
 
     @property
     def benchmark(self) -> str:
@@ -68,19 +116,19 @@ class Closed:
         return f"{owner} benchmark, test {self.test_md5[:8]}"
 
     @property
-    def simulated(self) -> bool:
-        """True if a simulation gave any of the round's answers."""
-        return any("(simulated)" in name for name in self.metrics["annotate_import"]["annotators"])
+    def simulated(self) -> list[str]:
+        """Readers of the batch that are simulations, as their names say."""
+        return sorted(name for name in self.labels["annotators"] if "(simulated)" in name)
 
     @property
     def passed(self) -> bool:
         """True if the verdict let the round's adapter in."""
-        return self.metrics["gate"]["verdict"] == "pass"
+        return self.gate["verdict"] == "pass"
 
     @property
     def difference(self) -> Mapping[str, float]:
         """Challenger less incumbent on gate, with its interval."""
-        return self.metrics["gate"]["gate"]["overall"]
+        return self.gate["gate"]["overall"]
 
 
 def closed_tags(root: Path) -> list[str]:
@@ -138,7 +186,7 @@ def read(root: Path, tag: str) -> Closed:
         number=number_of(tag),
         commit=commit,
         time=1000 * int(seconds),
-        params=YAML(typ="safe").load(text("params.yaml")),
+        params=parsed(text("params.yaml")),
         metrics=metrics,
         data=data,
         lock=fingerprint(lock.encode()),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medq_engine.closed import Closed
+from medq_engine.history import comparable
 
 Point = dict[str, float]
 # Published rows that the gap is told to, by the names of the metrics.
@@ -56,24 +57,15 @@ def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
 
 def gaps(accuracy: float, closed: Closed) -> Point:
     """Accuracy less that of the references on the same items, as `gap/NAME`."""
-    simulated = closed.metrics.get("baselines", {})
-    references = {name: values["accuracy"] for name, values in simulated.items()}
+    references = {name: values["accuracy"] for name, values in closed.baselines.items()}
     for table in closed.published:
-        if same_items(table, closed):
+        if closed.same_items(table):
             references |= {
                 REFERENCES[row["model"]]: row["overall"] / 100
                 for row in table["rows"]
                 if row["model"] in REFERENCES
             }
     return {f"gap/{name}": accuracy - reference for name, reference in flat(references)}
-
-
-def same_items(table: Mapping[str, object], closed: Closed) -> bool:
-    """True if a published table says that its rows were measured on the round's test split.
-
-    It does so by the split's md5 (`test_md5`, as dvc.lock has it): a name would not be proof.
-    """
-    return table.get("test_md5") == closed.test_md5
 
 
 def axes(closed: Closed | None) -> Point:
@@ -83,13 +75,13 @@ def axes(closed: Closed | None) -> Point:
     """
     if closed is None:
         return {"x/labels": 0.0, "x/expert_minutes": 0.0}
-    labels = closed.metrics["annotate_import"]
+    labels = closed.labels
     return {"x/labels": labels["total"], "x/expert_minutes": labels["expert_minutes_total"]}
 
 
 def base_point(closed: Closed) -> Point:
     """The base on test, as the round measured it: fully in a round that starts from it."""
-    gate = closed.metrics["gate"]
+    gate = closed.gate
     if closed.params["incumbent"] is None:
         return dict(flat(gate["test"]["incumbent"]))
     since = gate["test_since_base"]
@@ -99,22 +91,17 @@ def base_point(closed: Closed) -> Point:
 
 def round_point(closed: Closed) -> Point:
     """What a round trained (its challenger on test) and how it came about."""
-    gate = closed.metrics["gate"]
+    gate = closed.gate
     return {
         **dict(flat(gate["test"]["challenger"])),
         "in_force/accuracy": gate["test_since_base"]["challenger"],
         **dict(flat(gate["gate"]["overall"], "gate")),
         **dict(flat(gate["test"]["overall"], "gain")),
-        **dict(flat(closed.metrics["annotate_import"], "labels")),
+        **dict(flat(closed.labels, "labels")),
         **dict(flat(closed.metrics["finetune"], "finetune")),
         **gaps(gate["test"]["challenger"]["accuracy"], closed),
         **axes(closed),
     }
-
-
-def comparable(rounds: Sequence[Closed]) -> list[Closed]:
-    """Of rounds in order, those that were measured on the last one's test split."""
-    return [closed for closed in rounds if closed.test_md5 == rounds[-1].test_md5]
 
 
 def loop(rounds: Sequence[Closed]) -> Curve:
@@ -124,7 +111,7 @@ def loop(rounds: Sequence[Closed]) -> Curve:
     start = base_point(first)
     start |= {"in_force/accuracy": start["accuracy"], **gaps(start["accuracy"], first)}
     points = {0: start | axes(None)} | {closed.number: round_point(closed) for closed in rounds}
-    gate = last.metrics["gate"]
+    gate = last.gate
     who = "simulated experts" if last.simulated else "people"
     return Curve(
         name=f"{last.tag} (simulated expert)" if last.simulated else last.tag,
@@ -151,7 +138,7 @@ def baselines(rounds: Sequence[Closed], tables: Sequence[Mapping[str, object]]) 
         name: Curve(
             name, "simulated", last.benchmark, "Simulated: its accuracy is declared, not measured."
         )
-        for name in last.metrics.get("baselines", {})
+        for name in last.baselines
     }
     known: Point = {}
     for step, closed in [(0, first), *((closed.number, closed) for closed in rounds)]:
@@ -159,7 +146,7 @@ def baselines(rounds: Sequence[Closed], tables: Sequence[Mapping[str, object]]) 
         # A later round measures the base's accuracy anew, and not all else that the first one did.
         known |= base_point(closed)
         base.points[step] = known | gaps(known["accuracy"], closed) | place
-        for name, values in closed.metrics.get("baselines", {}).items():
+        for name, values in closed.baselines.items():
             if name in simulated:
                 simulated[name].points[step] = dict(flat(values)) | place
     rows = [(table, row) for table in tables for row in table["rows"]]
@@ -173,7 +160,7 @@ def published(
     """A published row: on its own benchmark, or beside the rounds where the items are the same."""
     point = {PUBLISHED_NAMES[k]: row[k] / 100 for k in PUBLISHED_NAMES if k in row}
     about = f"Published: {table['source']}."
-    if not same_items(table, rounds[-1]):
+    if not rounds[-1].same_items(table):
         name = f"{row['model']}, {table['benchmark']}"
         about += " Another benchmark: not to be compared with the rounds."
         return Curve(name, "baseline", table["benchmark"], about, {0: point})

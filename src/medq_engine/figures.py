@@ -132,44 +132,6 @@ def learning_curve(losses: Sequence[float], path: Path) -> None:
         axes.legend()
 
 
-def forest(
-    overall: Mapping[str, float],
-    slices: Mapping[str, Mapping[str, float]],
-    margin: float,
-    path: Path,
-) -> None:
-    """Differences of accuracy with their intervals, overall and by slice, and the margin.
-
-    Args:
-        overall: `vars(Difference)` over all items.
-        slices: `vars(Difference)` of each slice.
-        margin: Loss that a slice may suffer, in [0, 1].
-    """
-    if not overall:
-        return nothing("no difference was measured", path)
-    rows = [overall, *(slices[name] for name in ordered(slices))]
-    names = ["overall", *map(label_of, ordered(slices))]
-    with drawing(path, 9, 1.6 + 0.42 * len(rows)) as figure:
-        axes = figure.subplots()
-        for y, row in enumerate(rows):
-            value, low, high = (100 * row[name] for name in ("value", "low", "high"))
-            colour = BLUE if low > 0 else VERMILION if high < 0 else GREY
-            axes.plot([low, high], [y, y], color=colour, lw=4 if y == 0 else 2)
-            axes.plot(value, y, "D" if y == 0 else "o", color=colour, ms=9 if y == 0 else 7)
-            axes.plot(100 * row["floor"], y, "|", color="black", ms=11, mew=1.5)
-            said = f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
-            beside = f"{row['items']:\N{FIGURE SPACE}>4} items   {said}"
-            axes.text(1.02, y, beside, transform=axes.get_yaxis_transform(), va="center")
-        axes.axvline(0, color="black", lw=1)
-        axes.axvline(-100 * margin, color=VERMILION, ls="--", lw=1.2, label="largest loss allowed")
-        axes.plot([], [], "|", color="black", ms=11, mew=1.5, label="one-sided lower bound")
-        axes.set_yticks(range(len(rows)), names)
-        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy gained (percentage points)")
-        axes.set(title="Challenger minus incumbent, with interval")
-        axes.grid(axis="x")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-
-
 def slice_bars(evaluation: Mapping[str, object], path: Path) -> None:
     """Accuracy by question type, modality and severity (`evaluation.summary`)."""
     titles = {"question_type": "by question", "modality": "by modality", "severity": "by severity"}

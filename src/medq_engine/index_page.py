@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from medq_engine import learning
-from medq_engine.history import Row, champion, closed_rounds, points, simulated
+from medq_engine.closed import ADAPTER, GATE, TEST, Closed, read_all
+from medq_engine.history import champion, comparable, points, simulated
 from medq_engine.lineage import changed_params
 from medq_engine.report import environment
 from medq_engine.rounds import RoundError
@@ -18,65 +19,53 @@ from medq_engine.tables import replace
 LINEAGE = {
     "data/pool": "pool",
     "data/benchmark/dev": "dev",
-    "data/benchmark/gate": "gate",
-    "data/benchmark/test": "test",
+    GATE: "gate",
+    TEST: "test",
     "data/round/labels.parquet": "labels so far",
     "models/base": "base",
-    "models/challenger": "challenger",
+    ADAPTER: "challenger",
 }
-SAME = ("data/benchmark/test", "models/base")
-"""Rounds whose test items or base differ cannot stand on one curve."""
 
 
-def comparable(rows: Sequence[Row]) -> list[Row]:
-    """The rounds with the last one's test items and base."""
-
-    def stand(row: Row) -> list[str | None]:
-        return [row.hashes.get(path) for path in SAME]
-
-    return [row for row in rows if stand(row) == stand(rows[-1])]
-
-
-def changes(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str, str]]]]:
+def changes(rounds: Sequence[Closed]) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Params that changed from each round to the next: (round, [(key, before, now)])."""
     return [
-        (now.tag, changed_params(before.params, now.params))
-        for before, now in pairwise(rows)
-        if before.params and now.params
+        (now.tag, changed_params(before.params, now.params)) for before, now in pairwise(rounds)
     ]
 
 
-def render(rows: Sequence[Row], reports: Collection[str]) -> str:
+def render(rounds: Sequence[Closed], reports: Collection[str]) -> str:
     """The page as HTML; the same rounds give the same text.
 
     Args:
-        rows: Every closed round, at least one.
+        rounds: Every closed round, at least one.
         reports: Tags whose report lies beside the page; the others are named, not linked.
     """
     page = environment()
     page.filters["points"] = points
-    compared = comparable(rows)
+    compared = comparable(rounds)
     with TemporaryDirectory() as folder:
         figures = {name: Path(folder) / f"{name}.png" for name in ("curve", "forest")}
         learning.curve(compared, figures["curve"])
         learning.forest(compared, "test", figures["forest"])
         return page.get_template("index.html").render(
-            rows=rows,
-            last=rows[-1],
-            champion=champion(rows),
+            rounds=rounds,
+            last=rounds[-1],
+            champion=champion(rounds),
             reports=reports,
-            apart=[row.tag for row in rows if row not in compared],
+            apart=[closed.tag for closed in rounds if closed not in compared],
             shown=compared[-learning.SHOWN :],
             figures=figures,
             slices=learning.slice_changes(compared, "test"),
             costs=[
-                {"tag": row.tag, **row.labels["ledger"]} for row in rows if "ledger" in row.labels
+                {"tag": closed.tag, **closed.labels["ledger"]}
+                for closed in rounds
+                if "ledger" in closed.labels
             ],
-            measured=[row for row in rows if "quality" in row.labels],
-            changes=changes(rows),
+            measured=[closed for closed in rounds if "quality" in closed.labels],
+            changes=changes(rounds),
             lineage=LINEAGE,
-            simulated=simulated(rows),
-            params=rows[-1].params,
+            simulated=simulated(rounds),
         )
 
 
@@ -86,11 +75,11 @@ def write(root: Path) -> Path:
     Raises:
         RoundError: No round is closed.
     """
-    rows = closed_rounds(root)
-    if not rows:
+    rounds = read_all(root)
+    if not rounds:
         raise RoundError("no round is closed yet: `medq close` closes one, and makes the page")
     reports = root / "reports"
     path = reports / "index.html"
-    beside = {row.tag for row in rows if (reports / f"{row.tag}.html").exists()}
-    replace(path, render(rows, beside).encode())
+    beside = {closed.tag for closed in rounds if (reports / f"{closed.tag}.html").exists()}
+    replace(path, render(rounds, beside).encode())
     return path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from medq_engine.closed import Closed
 from medq_engine.evaluation import SLICES
 from medq_engine.figures import (
     BLUE,
@@ -18,7 +19,7 @@ from medq_engine.figures import (
     nothing,
     ordered,
 )
-from medq_engine.history import Row, points, simulated
+from medq_engine.history import points, simulated
 
 SHOWN = 6
 """Rounds that a forest plot shows, the last ones: more rows are no longer read."""
@@ -51,7 +52,7 @@ class SliceChange:
 
     column: str
     value: str
-    rounds: tuple[tuple[Row, Mapping[str, float]], ...]
+    rounds: tuple[tuple[Closed, Mapping[str, float]], ...]
 
     @property
     def name(self) -> str:
@@ -60,75 +61,81 @@ class SliceChange:
             return self.value
         return f"{self.column.replace('_', ' ')}: {label_of(self.value)}"
 
-    def at(self, row: Row) -> Mapping[str, float] | None:
+    def at(self, closed: Closed) -> Mapping[str, float] | None:
         """The change of a round; None where it did not measure the slice."""
-        return next((change for one, change in self.rounds if one is row), None)
+        return next((change for one, change in self.rounds if one is closed), None)
 
 
-def _point(row: Row, difference: Mapping[str, float]) -> Point:
+def _point(closed: Closed, difference: Mapping[str, float]) -> Point:
     before = difference["incumbent"]
     return Point(
-        row.tag,
-        row.labels["total"],
-        row.labels["expert_minutes_total"],
+        closed.tag,
+        closed.labels["total"],
+        closed.labels["expert_minutes_total"],
         difference["challenger"],
         before + difference["low"],
         before + difference["high"],
     )
 
 
-def in_force(rows: Sequence[Row]) -> list[Point]:
+def in_force(rounds: Sequence[Closed]) -> list[Point]:
     """The base, then the model in force after each round, its interval that of the gain over it."""
-    if not rows:
+    if not rounds:
         return []
-    base = rows[0].gate["test_since_base"]["incumbent"]
+    base = rounds[0].gate["test_since_base"]["incumbent"]
     return [
         Point("", 0, 0.0, base, base, base),
-        *(_point(row, row.gate["test_since_base"]) for row in rows),
+        *(_point(closed, closed.gate["test_since_base"]) for closed in rounds),
     ]
 
 
-def refused(rows: Sequence[Row]) -> list[Point]:
+def refused(rounds: Sequence[Closed]) -> list[Point]:
     """Challengers that did not pass, their interval that of the change from their incumbent."""
-    return [_point(row, row.gate["test"]["overall"]) for row in rows if not row.passed]
+    return [
+        _point(closed, closed.gate["test"]["overall"]) for closed in rounds if not closed.passed
+    ]
 
 
-def slice_changes(rows: Sequence[Row], split: str) -> list[SliceChange]:
+def slice_changes(rounds: Sequence[Closed], split: str) -> list[SliceChange]:
     """Challenger less incumbent on a split: overall, then every slice that a round measured."""
-    found = [SliceChange("", "overall", tuple((row, row.gate[split]["overall"]) for row in rows))]
+    found = [
+        SliceChange(
+            "", "overall", tuple((closed, closed.gate[split]["overall"]) for closed in rounds)
+        )
+    ]
     for column in SLICES:
-        values = {value for row in rows for value in row.gate[split].get(column, ())}
+        values = {value for closed in rounds for value in closed.gate[split].get(column, ())}
         for value in ordered(values):
             measured = (
-                (row, row.gate[split][column][value])
-                for row in rows
-                if value in row.gate[split].get(column, ())
+                (closed, closed.gate[split][column][value])
+                for closed in rounds
+                if value in closed.gate[split].get(column, ())
             )
             found.append(SliceChange(column, value, tuple(measured)))
     return found
 
 
-def curve(rows: Sequence[Row], path: Path) -> None:
+def curve(rounds: Sequence[Closed], path: Path) -> None:
     """Accuracy on test against labels and against expert minutes, baselines as lines.
 
     Args:
-        rows: Rounds that stand on the same test items; the baselines are the last one's.
+        rounds: Rounds that stand on the same test items; the baselines are the last one's.
     """
-    if not rows:
+    if not rounds:
         return nothing("no round is closed", path)
-    force, others = in_force(rows), refused(rows)
+    force, others = in_force(rounds), refused(rounds)
     with drawing(path, 10, 5) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         names = {
             "labels": "accepted labels so far",
-            "minutes": "expert minutes so far" + (" (simulated)" if simulated(rows) else ""),
+            "minutes": "expert minutes so far" + (" (simulated)" if simulated(rounds) else ""),
         }
         for axes, (spent, name) in zip(panels, names.items(), strict=True):
             _curve(axes, spent, force, others)
             lines = {"base": (force[0].accuracy, GREY)} | {
-                who: (rows[-1].baselines[who]["accuracy"], colour)
+                who: (rounds[-1].baselines[who]["accuracy"], colour)
                 for who, colour in BASELINES.items()
-                if who in rows[-1].baselines
+                if who in rounds[-1].baselines
             }
             for who, (accuracy, colour) in lines.items():
                 said = f"{who}: {accuracy:.1%}"
@@ -173,11 +180,11 @@ def _curve(axes: Axes, spent: str, force: Sequence[Point], others: Sequence[Poin
         )
 
 
-def forest(rows: Sequence[Row], split: str, path: Path) -> None:
+def forest(rounds: Sequence[Closed], split: str, path: Path) -> None:
     """Change of every slice with its interval, one line for each of the last rounds."""
-    if not rows:
+    if not rounds:
         return nothing("no round is closed", path)
-    slices = slice_changes(rows[-SHOWN:], split)
+    slices = slice_changes(rounds[-SHOWN:], split)
     lines = sum(len(one.rounds) + 1 for one in slices)
     with drawing(path, 9, 1.3 + 0.17 * lines) as figure:
         axes = figure.subplots()
@@ -186,13 +193,13 @@ def forest(rows: Sequence[Row], split: str, path: Path) -> None:
         for one in slices:
             ticks.append(y + (len(one.rounds) - 1) / 2)
             names.append(one.name)
-            for row, change in one.rounds:
+            for closed, change in one.rounds:
                 value, low, high = (100 * change[name] for name in ("value", "low", "high"))
                 colour = BLUE if low > 0 else VERMILION if high < 0 else GREY
                 axes.plot([low, high], [y, y], color=colour, lw=2)
-                fill = colour if row.passed else "white"
+                fill = colour if closed.passed else "white"
                 axes.plot(value, y, "o", color=colour, mfc=fill, ms=5)
-                axes.text(1.01, y, f"{row.tag}   {points(change)}", **beside)
+                axes.text(1.01, y, f"{closed.tag}   {points(change)}", **beside)
                 y += 1
             axes.axhline(y, color="#E3E3E3", lw=0.8)
             y += 1

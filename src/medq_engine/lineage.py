@@ -52,7 +52,13 @@ def changed_params(
         (dotted key, value before, value now) in the order of the keys; a key that one of the two
         does not have is a dash there.
     """
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+
+    def text(values: Mapping[str, object]) -> dict[str, str]:
+        return {
+            key: json.dumps(value, ensure_ascii=False, default=str) for key, value in leaves(values)
+        }
+
+    old, new = text(before), text(after)
     return [
         (key, old.get(key, ABSENT), new.get(key, ABSENT))
         for key in sorted(old.keys() | new.keys())
@@ -65,10 +71,10 @@ def parsed(text: str) -> dict[str, object]:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def _leaves(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and values as text; lists and empty mappings are leaves."""
-    if isinstance(value, dict) and value:
+def leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Params by their dotted keys; lists and empty mappings are leaves."""
+    if isinstance(value, Mapping) and value:
         for name, part in value.items():
-            yield from _leaves(part, f"{key}.{name}" if key else str(name))
+            yield from leaves(part, f"{key}.{name}" if key else str(name))
     else:
-        yield key, json.dumps(value, ensure_ascii=False, default=str)
+        yield key, value

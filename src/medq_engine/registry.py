@@ -53,7 +53,7 @@ def register(store: "MlflowClient", closed: Closed, run_id: str) -> None:
         store.delete_model_version(MODEL, version.version)
         version = None
     if version is None:
-        gate = closed.metrics["gate"]
+        gate = closed.gate
         version = store.create_model_version(
             MODEL,
             source(closed),
@@ -84,9 +84,9 @@ def tags_of(closed: Closed) -> dict[str, str]:
     return {
         "round": str(closed.number),
         "commit": closed.commit,
-        "verdict": closed.metrics["gate"]["verdict"],
+        "verdict": closed.gate["verdict"],
         "gate_difference": interval(Difference(**closed.difference)),
-        "md5": closed.data[ADAPTER]["md5"],
+        "md5": closed.hashes[ADAPTER],
         "benchmark": closed.benchmark,
         "annotators": "simulated" if closed.simulated else "people",
     }

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,7 +148,7 @@ def log_points(
         for name, value in point.items():
             of, split = {}, measured_on(name)
             if model is not None and step == run.closed.number and split:
-                md5 = run.closed.data[split]["md5"]
+                md5 = run.closed.hashes[split]
                 of = {"model_id": model, "dataset_name": split, "dataset_digest": md5}
             metrics.append(Metric(name, value, run.times[step], step, **of))
         store.log_batch(run_id, metrics=metrics)
@@ -201,16 +201,6 @@ def log_artifacts(store: "MlflowClient", run_id: str, closed: Closed) -> None:
         store.log_artifacts(run_id, folder)
     if missing:
         store.set_tag(run_id, "not_in_dvc", ", ".join(missing))
-
-
-def leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Params as dotted names with their values as text."""
-    for name, value in values.items():
-        here = f"{prefix}.{name}" if prefix else str(name)
-        if isinstance(value, Mapping):
-            yield from leaves(value, here)
-        else:
-            yield here, str(value)[:6000]
 
 
 def logged_runs(store: "MlflowClient", experiment: str) -> dict[str, list["Logged"]]:

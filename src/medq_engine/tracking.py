@@ -17,7 +17,9 @@ from medq_engine import closed as closed_rounds
 from medq_engine import curves, registry
 from medq_engine.closed import TEST, Closed
 from medq_engine.errors import MedqError
-from medq_engine.runs import DATASETS, Run, ensure, leaves, logged_runs, remove
+from medq_engine.history import comparable
+from medq_engine.lineage import leaves
+from medq_engine.runs import DATASETS, Run, ensure, logged_runs, remove
 from medq_engine.tables import fingerprint
 
 if TYPE_CHECKING:  # heavy: imported where it is used
@@ -149,16 +151,17 @@ def runs_of(rounds: Sequence[Closed], tables: Sequence[Mapping[str, object]]) ->
         tables: Published rows.
     """
     last = rounds[-1]
-    times = {0: curves.comparable(rounds)[0].time} | {c.number: c.time for c in rounds}
+    times = {0: comparable(rounds)[0].time} | {c.number: c.time for c in rounds}
     tags = {
         "round": str(last.number),
-        "verdict": last.metrics["gate"]["verdict"],
+        "verdict": last.gate["verdict"],
         "commit": last.commit,
         "dvc_lock": last.lock,
         "annotators": "simulated" if last.simulated else "people",
         "mlflow.source.git.commit": last.commit,
     }
-    params = dict(leaves(last.params))
+    # MLflow takes 6000 signs of a param.
+    params = {name: str(value)[:6000] for name, value in leaves(last.params)}
     own = Run(curves.loop(rounds), last.commit, times, last.time, last, tags, params, DATASETS)
     others = []
     for place, curve in enumerate(curves.baselines(rounds, tables), start=1):
