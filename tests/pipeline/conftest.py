@@ -1,6 +1,5 @@
 """Miniature repositories at two points of their first round."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 @pytest.fixture(scope="session")
 def finished(waiting: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """The same repository (a copy) with its first round run to the verdict."""
-    root = tmp_path_factory.mktemp("finished") / "repository"
-    shutil.copytree(waiting.root, root, symlinks=True)
-    shop = Workshop(root)
+    shop = waiting.copy(tmp_path_factory.mktemp("finished") / "repository")
     shop.medq("simulate-expert")
     shop.repro()
     return shop

@@ -14,7 +14,8 @@ from medq_engine.rounds import with_state
 
 ROOT = Path(__file__).parents[2]
 
-# Enough for every stage to have something to do, and for the whole to take about a minute.
+# Enough for every stage to have something to do, and for the whole to take about a minute. The
+# first batch has 30 tasks in 32 readings (half of 64): two tasks are gold, two are read twice.
 MINIATURE = {
     "images": {"kind": "phantom", "size": 48, "fill_below": 8},
     "benchmark": {"records": {"dev": 30, "gate": 20, "test": 20}},
@@ -31,7 +32,8 @@ MINIATURE = {
     "replay": {"images": 40},
     "model": {"threads": 1, "max_new_tokens": 8},
     "cluster": {"k_max": 6},
-    "retrieve": {"threshold": 0.0, "budget": 40},
+    "retrieve": {"threshold": 0.0, "budget": 64},
+    "route": {"expert_share": 0.5, "gold_share": 0.0625, "double_share": 0.0625},
     "finetune": {"steps": 6, "batch": 8, "turns": 2, "rank": 4},
     "quality_gate": {"resamples": 100},
 }
@@ -52,17 +54,26 @@ class Workshop:
 
     root: Path
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a command there as a user would; its output comes back as text."""
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables of its commands, which run this repository's code."""
+        return {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
             "MLFLOW_TRACKING_URI": "",
             "OMP_NUM_THREADS": "1",
         }
+
+    def copy(self, root: Path) -> "Workshop":
+        """The same repository once more, in a folder that is not there yet."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Workshop(root)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command there as a user would; its output comes back as text."""
         done = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True
         )
         if check and done.returncode:
             raise AssertionError(f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -76,9 +87,13 @@ class Workshop:
         """Run medq from this repository's code."""
         return self.run(sys.executable, "-m", "medq_engine.cli", *words, check=check)
 
+    def dvc(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run dvc."""
+        return self.run(sys.executable, "-m", "dvc", *words, check=check)
+
     def repro(self, *targets: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run `dvc repro`."""
-        return self.run(sys.executable, "-m", "dvc", "repro", *targets, check=check)
+        return self.dvc("repro", *targets, check=check)
 
     def path(self, name: str) -> Path:
         """A path in the repository."""

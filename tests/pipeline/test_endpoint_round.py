@@ -86,8 +86,7 @@ def metrics(shop: Workshop, name: str) -> dict:
 @pytest.fixture(scope="module")
 def played(waiting: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """A copy of the waiting repository, its round played anew by a server, labels and all."""
-    root = tmp_path_factory.mktemp("endpoint") / "repository"
-    shutil.copytree(waiting.root, root, symlinks=True)
+    root = waiting.copy(tmp_path_factory.mktemp("endpoint") / "repository").root
     for made in ("models/current", "data/round"):
         shutil.rmtree(root / made)
     with FakeServer(plausible) as server:
@@ -110,11 +109,10 @@ def unasked(
     """Makes a repository, the current folder, that is to be played by a server and was not yet."""
 
     def make(server: FakeServer, **limits: int) -> Workshop:
-        root = tmp_path / "repository"
-        shutil.copytree(waiting.root, root, symlinks=True)
-        play_by(server, root, **limits)
-        monkeypatch.chdir(root)
-        return Workshop(root)
+        shop = waiting.copy(tmp_path / "repository")
+        play_by(server, shop.root, **limits)
+        monkeypatch.chdir(shop.root)
+        return shop
 
     return make
 

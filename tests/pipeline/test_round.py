@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from tests.pipeline.miniature import Workshop
+from tests.test_tracking import contents as stored
 
 ANSWERS = "data/annotations/round-001.jsonl"
 
@@ -31,7 +32,7 @@ def test_repro_stops_at_annotate_import_and_says_what_is_pending(waiting: Worksh
     assert done.returncode != 0
     assert "annotate-import" in done.stderr
     tasks = waiting.path("data/queue/round-001.jsonl").read_text(encoding="utf-8").splitlines()
-    assert f"{len(tasks)} of {len(tasks)} tasks have no answer in {ANSWERS}" in (
+    assert f"waiting for people: of {len(tasks)} tasks in {ANSWERS}, {len(tasks)} without" in (
         done.stdout + done.stderr
     )
     assert lock_of(waiting) == before
@@ -53,7 +54,7 @@ def spoil(kind: str, lines: list[str]) -> list[str]:
     if kind == "cut":
         return [*lines[:-1], lines[-1][: len(lines[-1]) // 2]]
     if kind == "duplicated":
-        return [*lines, lines[0]]
+        return [*lines, json.dumps(json.loads(lines[0]) | {"note": "otherwise"})]
     return ["not json", *lines[1:]]
 
 
@@ -114,9 +115,27 @@ def test_second_repro_runs_nothing(finished: Workshop):
     assert "Running stage" not in finished.repro().stdout
 
 
+def test_what_dvc_shows_of_a_round_is_short(finished: Workshop, tmp_path: Path):
+    (shown,) = json.loads(finished.dvc("metrics", "show", "--json").stdout).values()
+    assert shown["data"].keys() == {"metrics/summary.json"}
+    header, *_ = finished.dvc("exp", "show", "--md").stdout.splitlines()
+    assert "| verdict " in header
+    finished.dvc("plots", "show", "--out", str(tmp_path / "plots"))
+    page = (tmp_path / "plots" / "index.html").read_text(encoding="utf-8")
+    for title in ("labels so far", "expert minutes so far", "accuracy gained over the incumbent"):
+        assert title in page
+
+
+def test_the_batchs_summary_says_who_answered(finished: Workshop):
+    said = finished.medq("batch", "--summary").stdout
+    assert "simulated" in said
+    written = finished.path("reports/round-001-batch.md").read_text(encoding="utf-8")
+    assert written.rstrip() == said.rstrip()
+    assert finished.path("reports/round-001-batch.png").exists()
+
+
 def test_the_gate_does_not_read_test_to_decide(finished: Workshop, tmp_path: Path):
-    shop = Workshop(tmp_path / "copy")
-    shutil.copytree(finished.root, shop.root, symlinks=True)
+    shop = finished.copy(tmp_path / "copy")
     before = json.loads(shop.path("metrics/gate.json").read_text(encoding="utf-8"))
     items = shop.path("data/benchmark/test/items.parquet")
     table = pl.read_parquet(items)
@@ -133,8 +152,7 @@ def test_the_gate_does_not_read_test_to_decide(finished: Workshop, tmp_path: Pat
 
 
 def test_killed_finetune_resumes_to_the_same_adapter(finished: Workshop, tmp_path: Path):
-    shop = Workshop(tmp_path / "copy")
-    shutil.copytree(finished.root, shop.root, symlinks=True)
+    shop = finished.copy(tmp_path / "copy")
     before = lock_of(shop)
     # A kill between two checkpoints leaves a partial output and no lock entry; so does this.
     shutil.rmtree(shop.path("models/challenger"))
@@ -145,9 +163,25 @@ def test_killed_finetune_resumes_to_the_same_adapter(finished: Workshop, tmp_pat
     assert lock_of(shop) == before
 
 
-def test_rounds_close_follow_and_can_be_restored(finished: Workshop, tmp_path: Path):
-    shop = Workshop(tmp_path / "copy")
-    shutil.copytree(finished.root, shop.root, symlinks=True)
+def closed_state(shop: Workshop) -> tuple[object, ...]:
+    """What closing a round makes: commits and tags, the index of all rounds, the MLflow store."""
+    return (
+        shop.git("show-ref"),
+        shop.path("reports/index.html").read_bytes(),
+        stored(shop.root),
+    )
+
+
+def ledger_of(shop: Workshop, tag: str) -> dict:
+    """The cost ledger of a closed round."""
+    return json.loads(shop.git("show", f"{tag}:metrics/annotate_import.json"))["ledger"]
+
+
+def test_rounds_close_follow_and_can_be_restored(
+    finished: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shop = finished.copy(tmp_path / "copy")
 
     assert shop.medq("next", check=False).returncode != 0  # not closed yet
     stray = shop.path("stray.txt")
@@ -157,19 +191,18 @@ def test_rounds_close_follow_and_can_be_restored(finished: Workshop, tmp_path: P
     assert "stray.txt" in refused.stderr
     stray.unlink()
 
-    shop.medq("close")
-    head = shop.git("rev-parse", "HEAD")
-    assert "was in MLflow already" in shop.medq("close").stdout
-    assert shop.git("rev-parse", "HEAD") == head
-    assert shop.git("status", "--porcelain") == ""
-
     # The miniature model learns nothing, so the pass that moves the incumbent is written by hand.
     gate = shop.path("metrics/gate.json")
     verdict = json.loads(gate.read_text(encoding="utf-8")) | {"verdict": "pass"}
     gate.write_text(json.dumps(verdict), encoding="utf-8")
-    shop.run(sys.executable, "-m", "dvc", "commit", "--force", "quality-gate")
-    shop.git("commit", "--quiet", "--all", "-m", "A pass, for the test")
-    shop.git("tag", "--force", "round-001")
+    shop.dvc("commit", "--force", "quality-gate")
+    shop.medq("close")
+    once = closed_state(shop)
+    assert "was in MLflow already" in shop.medq("close").stdout
+    assert closed_state(shop) == once
+    assert shop.git("status", "--porcelain") == ""
+    assert "models/cards/round-001.md" in shop.git("ls-files", "models/cards")
+
     shop.medq("next")
     params = shop.path("params.yaml").read_text(encoding="utf-8")
     assert "round: 2" in params
@@ -189,17 +222,28 @@ def test_rounds_close_follow_and_can_be_restored(finished: Workshop, tmp_path: P
     labels = pl.read_parquet(shop.path("data/round/labels.parquet"))
     assert set(labels["round"]) == {1, 2}
     shop.medq("close")
+    first, second = (ledger_of(shop, tag) for tag in ("round-001", "round-002"))
+    assert json.loads(shop.path("data/ledger.json").read_text(encoding="utf-8")) == first["total"]
+    for name in ("labels", "seconds", "money"):
+        both = first["round"][name] + second["round"][name]
+        assert second["total"][name] == pytest.approx(both)
+    table = shop.medq("history").stdout
+    assert "| round-001 |" in table
+    assert "| round-002 |" in table
+    twice = closed_state(shop)
+    shop.medq("track", "--rebuild")
+    assert closed_state(shop) == twice
 
     shop.git("checkout", "--quiet", "round-001")
-    shop.run(sys.executable, "-m", "dvc", "checkout")
-    assert json.loads(shop.run(sys.executable, "-m", "dvc", "status", "--json").stdout) == {}
+    shop.dvc("checkout")
+    assert json.loads(shop.dvc("status", "--json").stdout) == {}
     assert "Running stage" not in shop.repro().stdout
 
 
 def test_an_incumbent_with_another_md5_is_refused(finished: Workshop, tmp_path: Path):
-    shop = Workshop(tmp_path / "copy")
-    shutil.copytree(finished.root, shop.root, symlinks=True)
-    shop.medq("close")
+    shop = finished.copy(tmp_path / "copy")
+    shop.git("add", "--all")
+    shop.git("commit", "--quiet", "-m", "A round")
     rev = shop.git("rev-parse", "HEAD")
     params = shop.path("params.yaml")
     text = params.read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """The page in a real browser, its server in a process of its own that is killed in the middle."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from medq_engine.annotations import read_readings
 from medq_engine.batches import open_batch
@@ -16,13 +16,10 @@ from medq_engine.descriptions import describe
 from medq_engine.language import Finding
 from medq_engine.review import command
 from medq_engine.review.errors import ReviewError
+from tests import browser as browsers
+from tests.browser import press, shown, visit
 
-api = pytest.importorskip("playwright.sync_api")
-api.expect.set_options(timeout=30_000)  # ms; a machine may be busy
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None
-)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path")
+pytestmark = browsers.needed
 
 SERVE = """
 import sys
@@ -39,20 +36,10 @@ HOSTILE = (
 @pytest.fixture
 def serve_apart() -> Iterator[Callable[..., tuple[subprocess.Popen, str]]]:
     """Start `medq review` in a process of its own; the process and its address."""
-    with ExitStack() as stack:
-
-        def started(root: Path, annotator: str = "Anna") -> tuple[subprocess.Popen, str]:
-            process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(root), annotator],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            lines = iter(process.stdout.readline, "")
-            return process, next(line.strip() for line in lines if line.startswith("http://"))
-
-        yield started
+    with browsers.served_apart() as start:
+        yield lambda root, annotator="Anna": start(
+            [sys.executable, "-c", SERVE, str(root), annotator]
+        )
 
 
 @pytest.fixture
@@ -73,49 +60,23 @@ def serve() -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["api.Browser"]:
+def browser() -> Iterator[Browser]:
     """One browser for all tests."""
-    with api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    with browsers.launched() as launched:
+        yield launched
 
 
 @pytest.fixture
-def page(browser: "api.Browser") -> Iterator["api.Page"]:
-    """A page that may neither fail nor open a dialog nor ask another host for anything."""
-    faults = []
-    with browser.new_page(viewport={"width": 1280, "height": 800}) as page:
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda asked: "://127.0.0.1:" in asked.url or faults.append(asked.url))
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that is watched (`tests.browser.watched`)."""
+    with browsers.watched(browser) as page:
         yield page
-        assert not faults
 
 
 def on_disk(root: Path) -> dict[str, dict[str, object]]:
     batch = open_batch(root, "round-001")
     rows = read_readings(batch.answers, batch.tasks, batch.fingerprint)
     return {row["task_id"]: row for row in rows}
-
-
-def shown(page: "api.Page", selector: str, text: str) -> None:
-    api.expect(page.locator(selector)).to_have_text(text)
-    if text:
-        api.expect(page.locator(selector)).to_be_visible()
-
-
-def visit(page: "api.Page", address: str) -> None:
-    """Open the page and wait for its task: what opens a field swallows keys that came too early."""
-    page.goto(address)
-    api.expect(page.locator("#question")).to_be_visible()
-
-
-def press(page: "api.Page", *keys: str) -> None:
-    """Keys, or words to type, one after the other."""
-    for key in keys:
-        if len(key) == 1 or key in ("Enter", "Escape", "Backspace"):
-            page.keyboard.press(key)
-        else:
-            page.keyboard.type(key)
 
 
 def test_thirty_tasks_by_keyboard_alone_with_the_server_killed_in_the_middle(
@@ -131,7 +92,7 @@ def test_thirty_tasks_by_keyboard_alone_with_the_server_killed_in_the_middle(
             server.kill()
             server.wait()
             press(page, "2")
-            api.expect(page.locator("#alert")).to_contain_text("the server does not answer")
+            expect(page.locator("#alert")).to_contain_text("the server does not answer")
             shown(page, "#state", "Not saved")
             assert len(on_disk(root)) == 14
             server, address = serve_apart(root)
@@ -158,7 +119,7 @@ def test_thirty_tasks_by_keyboard_alone_with_the_server_killed_in_the_middle(
     shown(page, "#end-title", "Nothing waits for you")  # one task wants a second reader
     press(page, "w", "Bert", "Enter")
     shown(page, "#question", tasks[6]["question"])
-    api.expect(page.locator("#options [aria-pressed=true]")).to_have_count(0)
+    expect(page.locator("#options [aria-pressed=true]")).to_have_count(0)
     press(page, "c", "a twin", "Enter", "p", "n")
     found = on_disk(root)
     assert len(found) == 30
@@ -175,7 +136,7 @@ def test_the_end_says_what_is_next(make_root, review_task, serve, page):
     shown(page, "#count", "1 of 2 · 0 min")
     press(page, "1", "n")
     shown(page, "#end-title", "All 2 tasks are answered")
-    api.expect(page.locator("#end-next")).to_contain_text("dvc repro")
+    expect(page.locator("#end-next")).to_contain_text("dvc repro")
     press(page, "z")
     shown(page, "#count", "1 of 2 · 0 min")
     shown(page, "#question", review_task(1)["question"])
@@ -191,7 +152,7 @@ def test_hostile_text_is_shown_as_text_and_kept_to_the_byte(make_root, review_ta
     page.goto(address)
     texts = {"#question": HOSTILE, "#model": HOSTILE, "#name": HOSTILE, "#draft": long}
     for selector, text in texts.items():
-        api.expect(page.locator(selector)).to_be_visible()
+        expect(page.locator(selector)).to_be_visible()
         assert page.locator(selector).text_content() == text
     press(page, "1", "f", "alias", "Enter", "m", "Enter")
     page.locator("#text").fill(HOSTILE)
@@ -199,11 +160,11 @@ def test_hostile_text_is_shown_as_text_and_kept_to_the_byte(make_root, review_ta
     # As a paste; typing a megabyte takes a browser minutes.
     page.locator("#note").evaluate("(field, text) => { field.value = text; }", long)
     press(page, "Escape")
-    api.expect(page.locator("#description")).to_contain_text("right to left")
+    expect(page.locator("#description")).to_contain_text("right to left")
     shown(page, "#state", "Saved")
     press(page, "n")
     option = page.locator("#options button span").first
-    api.expect(option).to_contain_text("right to left")
+    expect(option).to_contain_text("right to left")
     assert option.text_content() == HOSTILE
     press(page, "1")
     shown(page, "#state", "Saved")
@@ -215,19 +176,19 @@ def test_hostile_text_is_shown_as_text_and_kept_to_the_byte(make_root, review_ta
     assert found["r001-06"]["answer"] == HOSTILE
     assert {row["annotator"] for row in found.values()} == {HOSTILE}
     press(page, "p")
-    api.expect(page.locator("#note")).to_have_value(long)
-    api.expect(page.locator("#text")).to_have_value(HOSTILE)
+    expect(page.locator("#note")).to_have_value(long)
+    expect(page.locator("#text")).to_have_value(HOSTILE)
 
 
 def test_a_contradiction_is_told_and_mended_before_the_task_is_left(root, serve, page):
     address = serve(root)
     visit(page, address)
     press(page, "2", "f", "alias", "Enter", "m", "Enter")
-    api.expect(page.locator("#alert")).to_contain_text("contradicts the description")
+    expect(page.locator("#alert")).to_contain_text("contradicts the description")
     assert on_disk(root)["r001-00"]["description"] == ""
     press(page, "n")
     shown(page, "#count", "1 of 30 · 0 min")
-    api.expect(page.locator("#alert")).to_contain_text("Mend it")
+    expect(page.locator("#alert")).to_contain_text("Mend it")
     press(page, "1")  # the finding stays: this answer is what mends it
     shown(page, "#state", "Saved")
     assert on_disk(root)["r001-00"]["description"] == describe("mri", [Finding("aliasing", "mild")])
@@ -242,14 +203,14 @@ def test_a_blind_task_keeps_its_hints_until_they_are_asked_for(make_root, review
     root = make_root([review_task(0, blind=True)])
     address = serve(root)
     page.goto(address)
-    api.expect(page.locator("#ask")).to_be_visible()
-    api.expect(page.locator("#said")).to_be_hidden()
-    api.expect(page.locator("#examples")).to_be_hidden()
+    expect(page.locator("#ask")).to_be_visible()
+    expect(page.locator("#said")).to_be_hidden()
+    expect(page.locator("#examples")).to_be_hidden()
     press(page, "h")
     shown(page, "#draft", "No")
-    api.expect(page.locator("#shown button")).to_have_count(2)
+    expect(page.locator("#shown button")).to_have_count(2)
     press(page, "x")
-    api.expect(page.locator("#caption")).to_contain_text("Example 1 of 2")
+    expect(page.locator("#caption")).to_contain_text("Example 1 of 2")
     press(page, "1")
     shown(page, "#state", "Saved")
     assert on_disk(root)["r001-00"]["unblinded"] is True
@@ -278,7 +239,7 @@ def test_a_disagreement_is_settled_side_by_side(make_root, review_task, serve, p
 def test_window_and_zoom_change_the_picture_and_zero_brings_it_back(root, serve, page):
     address = serve(root)
     page.goto(address)
-    api.expect(page.locator("#levels")).to_be_visible()
+    expect(page.locator("#levels")).to_be_visible()
     shown(page, "#windowed", "L 128 W 256")
     plain = page.locator("#canvas").screenshot()
     press(page, "+")
