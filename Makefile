@@ -57,7 +57,7 @@ bench-finetune: $(READY) ## fine-tuning: one turn a sample against several turns
 	python -m pipeline.bench_finetune
 
 test: $(READY) ## the tests
-	@python -m pytest -n auto --dist loadgroup && echo "Tests passed. Next: make round"
+	@python -m pytest -n auto --dist worksteal && echo "Tests passed. Next: make round"
 
 lint: $(READY) ## ruff, as CI runs it
 	ruff check .

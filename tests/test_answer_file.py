@@ -44,11 +44,12 @@ def test_readings_are_added_and_replaced(batch):
     assert [json.loads(line)["task_id"] for line in lines] == ["t0", "t1", "t1"]
 
 
-def test_what_lies_beside_the_file_is_hidden_and_ignored_by_git(batch):
+@pytest.mark.parametrize("rules", [".gitignore", ".dvcignore"])
+def test_what_lies_beside_the_file_is_ignored(batch, rules):
     save(batch, [row(batch, 0)])
     beside = {path.name for path in batch.answers.parent.iterdir()} - {batch.answers.name}
-    rules = Path(__file__).parents[1] / "data" / "annotations" / ".gitignore"
-    patterns = rules.read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parents[1] / rules).read_text(encoding="utf-8").splitlines()
+    patterns = [line.removeprefix("/data/annotations/") for line in lines]
     assert beside
     assert all(any(fnmatch(name, pattern) for pattern in patterns) for name in beside)
 

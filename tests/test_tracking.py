@@ -16,7 +16,6 @@ from medq_engine.rounds import bytes_md5
 from tests.closed_repository import Repository
 from tests.made_rounds import BASE, SPLITS
 
-pytestmark = pytest.mark.xdist_group("mlflow")
 ROUND = "round-00{} (simulated expert)"
 PUBLISHED = "GPT-4o, another benchmark"
 
