@@ -174,13 +174,12 @@ def test_items_are_seeded_by_split_and_seed(records):
 def test_coverage_counts_what_is_there_and_names_what_is_missing(items):
     names = names_by_modality(list(DEGRADATIONS))
     found = coverage(items, names)
-    assert found["missing"] == []
+    assert found["missing"] == ""
     assert found["cells"] == 2 * sum(map(len, names.values()))
     assert found["fewest"] > 1
     assert found["images"] == {"phantom": 1200}
     assert found["items"]["description"] == 400
     fine = items.filter(pl.col("severity") == "none")
-    assert coverage(fine, {"mri": ["aliasing"]})["missing"] == [
-        "mri, aliasing, mild",
-        "mri, aliasing, severe",
-    ]
+    assert coverage(fine, {"mri": ["aliasing"]})["missing"] == (
+        "mri, aliasing, mild; mri, aliasing, severe"
+    )

@@ -310,5 +310,6 @@ def coverage(items: pl.DataFrame, names: Mapping[Modality, Sequence[str]]) -> di
         "images": dict(sorted(images["origin"].value_counts().iter_rows())),
         "cells": len(cells),
         "fewest": min(shown[cell] for cell in cells),
-        "missing": [", ".join(cell) for cell in cells if not shown[cell]],
+        # Text: a list in a metric file, an empty one too, is something that DVC tries to plot.
+        "missing": "; ".join(", ".join(cell) for cell in cells if not shown[cell]),
     }
