@@ -5,6 +5,7 @@ READY  := $(VENV)/.ready
 # Stages say `python`: they must find the environment's, also under a plain `make`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help setup round rounds encoder-study calibration bench-degradations bench-inference bench-finetune test lint mlflow lock clean

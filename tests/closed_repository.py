@@ -64,6 +64,18 @@ class Repository:
         target.write_bytes(content)
         return {"path": path, "hash": "md5", "md5": bytes_md5(content), "size": len(content)}
 
+    def cached_folder(self, path: str, files: dict[str, bytes]) -> dict[str, object]:
+        """The same of a folder of files, which the cache keeps under its list's md5."""
+        listed = [
+            {"md5": self.cached(name, content)["md5"], "relpath": name}
+            for name, content in sorted(files.items())
+        ]
+        data = json.dumps(listed).encode()
+        target = self.cache(data)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.with_name(f"{target.name}.dir").write_bytes(data)
+        return {"path": path, "hash": "md5", "md5": f"{bytes_md5(data)}.dir", "nfiles": len(files)}
+
     def close(self, verdict: str = "pass", gain: float = 0.01) -> str:
         """Commit and tag a round; its tag."""
         self.number += 1
@@ -78,6 +90,9 @@ class Repository:
         outs = [
             self.cached(f"reports/{made.tag}.html", f"report of {made.tag}".encode()),
             self.cached("reports/figures/forest.png", f"forest of {made.tag}".encode()),
+            self.cached_folder(
+                "reports/figures/confusion", {"ct.png": f"confusion of {made.tag}".encode()}
+            ),
         ]
         deps = [{"path": path, **entry} for path, entry in made.data.items()]
         stage = {"cmd": "true", "outs": [entry["path"] for entry in outs]}

@@ -89,11 +89,16 @@ def test_reports_come_out_of_the_cache_and_what_it_lacks_is_named(repository, tm
     repository.close()
     one = read(repository.root, "round-001")
     repository.cache(b"forest of round-001").unlink()
+    repository.cache(b"confusion of round-002").unlink()
     folder = tmp_path_factory.mktemp("reports")
     assert fetch_reports(one, folder) == ["reports/figures/forest.png"]
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert [path.name for path in files] == ["round-001.html"]
-    assert files[0].read_text() == "report of round-001"
+    assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == {
+        "round-001.html": "report of round-001",
+        "ct.png": "confusion of round-001",
+    }
+    two, folder = read(repository.root, "round-002"), tmp_path_factory.mktemp("reports")
+    assert fetch_reports(two, folder) == ["reports/figures/confusion"]
+    assert not (folder / "figures" / "confusion").exists()
 
 
 def test_the_model_card_is_read_where_there_is_one(repository):

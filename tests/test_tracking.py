@@ -204,7 +204,12 @@ def test_what_a_round_is_logged_with(logged):
         "data/round/training.parquet",
     ]
     assert run["models"] == [("adapter-round-001", 1)]
-    assert run["artifacts"] == ["figures/forest.png", "model-card.md", "round-001.html"]
+    assert run["artifacts"] == [
+        "figures/confusion/ct.png",
+        "figures/forest.png",
+        "model-card.md",
+        "round-001.html",
+    ]
 
 
 def test_models_carry_what_was_measured_with_the_split_and_nothing_else(repository):
@@ -275,7 +280,7 @@ def test_what_dvc_no_longer_has_is_noted(repository):
     repository.cache(f"report of {tag}".encode()).unlink()
     tracking.log_closed(root, tag)
     run = runs(root)[ROUND.format(2)]
-    assert run["artifacts"] == ["figures/forest.png"]
+    assert run["artifacts"] == ["figures/confusion/ct.png", "figures/forest.png"]
     assert run["tags"]["not_in_dvc"] == "reports/round-002.html"
 
 

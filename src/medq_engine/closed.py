@@ -4,6 +4,7 @@ The workspace is never looked at, so a round reads the same on the day it is clo
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -216,8 +217,10 @@ def fetch_reports(closed: Closed, folder: Path) -> list[str]:
         target = folder / path.removeprefix(REPORTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            there.get_file(path, str(target))
+            there.get(path, str(target), recursive=closed.data[path]["md5"].endswith(".dir"))
         except (OSError, DvcException):
-            target.unlink(missing_ok=True)
             missing.append(path)
+            if target.is_dir():
+                shutil.rmtree(target)
+            target.unlink(missing_ok=True)
     return missing
