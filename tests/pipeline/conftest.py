@@ -11,6 +11,14 @@ from filelock import FileLock
 
 from tests.pipeline.miniature import Workshop, build
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole rounds come first: the longest tests must not run alone at the end."""
+    items.sort(key=lambda item: HERE not in item.path.parents)
+
 
 @pytest.fixture(scope="session")
 def made_once(
