@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from medq_engine import checks, nano, rounds
@@ -82,6 +84,21 @@ def noise_images() -> list[Image.Image]:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (4, SIZE, SIZE, 3), dtype=np.uint8)
     return [Image.fromarray(array) for array in pixels]
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything that is written into the figures and sheets of a test, as it is drawn."""
+    seen: list[str] = []
+    original = Figure.savefig
+
+    def savefig(figure: Figure, *args: object, **kwargs: object) -> None:
+        found = figure.findobj(Text)
+        seen.extend(text.get_text() for text in found if text.get_text())
+        original(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return seen
 
 
 @pytest.fixture

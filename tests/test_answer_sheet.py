@@ -3,7 +3,6 @@ import warnings
 import pytest
 from PIL import Image
 
-from medq_engine import figures
 from medq_engine.annotations import reading
 from medq_engine.answer_sheet import answer_sheet
 
@@ -23,21 +22,6 @@ def task(task_row):
         return task_row(task_id) | {"readers": 1, "blind": False} | changes
 
     return made
-
-
-@pytest.fixture
-def texts(monkeypatch):
-    """Everything that is written into the sheets of a test, as it is drawn."""
-    seen = []
-    original = figures.Figure.savefig
-
-    def savefig(figure, *args, **kwargs):
-        found = figure.findobj(figures.mpl.text.Text)
-        seen.extend(text.get_text() for text in found if text.get_text())
-        original(figure, *args, **kwargs)
-
-    monkeypatch.setattr(figures.Figure, "savefig", savefig)
-    return seen
 
 
 def said(task, answer="Yes", who="Ada", seconds=30.0, **changes):

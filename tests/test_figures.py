@@ -129,21 +129,6 @@ EMPTY = {
 }
 
 
-@pytest.fixture
-def texts(monkeypatch):
-    """Everything that is written into the figures of a test."""
-    seen = []
-    original = figures.Figure.savefig
-
-    def savefig(figure, *args, **kwargs):
-        found = figure.findobj(figures.mpl.text.Text)
-        seen.extend(text.get_text() for text in found if text.get_text())
-        original(figure, *args, **kwargs)
-
-    monkeypatch.setattr(figures.Figure, "savefig", savefig)
-    return seen
-
-
 @pytest.mark.parametrize("name", FULL)
 def test_the_same_data_gives_the_same_bytes(name, tmp_path):
     first, second = tmp_path / "made" / "a.png", tmp_path / "made" / "b.png"

@@ -16,6 +16,7 @@ from medq_engine.tables import canonical, replace
 from medq_engine.vocabulary import VERDICTS
 
 Reading = dict[str, object]
+SIMULATED = "(simulated)"  # in the name of every simulated annotator, and in no person's
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "task_id": str,

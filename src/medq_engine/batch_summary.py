@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from medq_engine.agreement import SCALES, agreement_of, below_floor, gold_accuracy
-from medq_engine.annotations import Reading, verdict_said
+from medq_engine.annotations import SIMULATED, Reading, verdict_said
 from medq_engine.batches import Batch
 from medq_engine.figures import label_of, ordered
 from medq_engine.markdown import escape, one_line, table
@@ -20,7 +20,6 @@ from medq_engine.scrutiny import Suspect, paces, suspects
 from medq_engine.statistics import wilson
 from medq_engine.vocabulary import QUESTION_TYPES
 
-SIMULATED = "(simulated)"
 NAME = 32  # characters of an annotator's name beside other text
 ROWS = 30
 CONFIDENCE = 0.95

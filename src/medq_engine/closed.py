@@ -14,6 +14,7 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
+from medq_engine.annotations import SIMULATED
 from medq_engine.errors import MedqError
 from medq_engine.lineage import parsed
 from medq_engine.rounds import git
@@ -119,7 +120,7 @@ class Closed:
     @property
     def simulated(self) -> list[str]:
         """Readers of the batch that are simulations, as their names say."""
-        return sorted(name for name in self.labels["annotators"] if "(simulated)" in name)
+        return sorted(name for name in self.labels["annotators"] if SIMULATED in name)
 
     @property
     def passed(self) -> bool:

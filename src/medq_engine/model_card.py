@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping
 
 from huggingface_hub import EvalResult, ModelCardData
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
-from medq_engine.figures import label_of, ordered
-from medq_engine.gate import interval
-from medq_engine.report import number, percent
-from medq_engine.statistics import Difference
+from medq_engine.annotations import SIMULATED
+from medq_engine.figures import label_of
+from medq_engine.report import environment, percent
 
 SPLITS = {
     "dev": "steers: failures come from it",
@@ -69,7 +68,7 @@ def card(
             splits=metrics["benchmark"]["splits"],
             roles=SPLITS,
             baselines=metrics.get("baselines", {}),
-            simulated=any("(simulated)" in name for name in annotators),
+            simulated=any(SIMULATED in name for name in annotators),
             embedded=embedded,
             batch=batch,
             md5={path: entry["md5"] for path, entry in data.items()},
@@ -116,21 +115,7 @@ def front_matter(
 
 
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("medq_engine"),
-        autoescape=False,  # Markdown; what people wrote goes through `plain`
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters |= {
-        "percent": percent,
-        "number": number,
-        "ordered": ordered,
-        "label": label_of,
-        "plain": plain,
-        "weakest": weakest,
-        "interval": lambda row: interval(Difference(**row)),
-    }
+    # Markdown is not escaped as HTML is: what people wrote goes through `plain`.
+    made = environment().overlay(autoescape=False, keep_trailing_newline=True)
+    made.filters |= {"plain": plain, "weakest": weakest}
     return made

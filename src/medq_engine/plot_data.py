@@ -1,7 +1,6 @@
 """Rows of the CSV files that `dvc plots show` and `dvc plots diff` draw (dvc.yaml: plots).
 
-Each function returns rows, one dict a line; columns are the axes that dvc.yaml names. It imports no
-other module of the engine: a stage that writes a plot must not go stale with the code of another.
+Each function returns rows, one dict a line; columns are the axes that dvc.yaml names.
 """
 
 import io

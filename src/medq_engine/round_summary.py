@@ -6,6 +6,8 @@ every metric file. The files of the stages have hundreds; they stand beside this
 
 from collections.abc import Mapping
 
+from medq_engine.annotations import SIMULATED
+
 SCALE = "verdict"
 """The scale whose agreement is shown: good, usable, reject is what a reader decides in the end."""
 
@@ -38,7 +40,7 @@ def summary(
     quality = annotate_import["quality"]
     gold = quality["gold"].values()
     asked = sum(row["tasks"] for row in gold)
-    kinds = {"(simulated)" in name for name in annotate_import["annotators"]}
+    kinds = {SIMULATED in name for name in annotate_import["annotators"]}
     found = {
         "verdict": gate["verdict"],
         "readers": "both" if len(kinds) == 2 else "simulated" if True in kinds else "people",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from threading import RLock
 
 from medq_engine import annotations
-from medq_engine.annotations import Reading
+from medq_engine.annotations import SIMULATED, Reading
 from medq_engine.answer_file import AnswerFile
 from medq_engine.batches import Batch
 from medq_engine.language import labels
@@ -24,7 +24,6 @@ from medq_engine.vocabulary import MODALITY_LABELS
 
 WINDOWED = ("ct", "mri")
 """Modalities that are read with window and level."""
-SIMULATED = "(simulated)"
 
 
 @dataclass(frozen=True)
