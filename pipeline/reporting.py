@@ -1,26 +1,13 @@
-"""The report of a round: its figures, its page, and what DVC plots."""
+"""The report of a round: one page, with its figures."""
 
 from collections.abc import Mapping
 
 import polars as pl
 
-from medq_engine import (
-    confusion,
-    diagrams,
-    figures,
-    forecasts,
-    heatmap,
-    lineage,
-    plot_data,
-    remaining,
-    report,
-    rounds,
-    tables,
-)
+from medq_engine import confusion, forecasts, lineage, remaining, report, rounds, tables
 from medq_engine.config import Params
-from pipeline import paths
-
-BOTH = ("incumbent", "challenger")
+from pipeline import drawing, paths
+from pipeline.drawing import BOTH
 
 
 def settings(params: Params) -> dict[str, object]:
@@ -60,25 +47,12 @@ def write(
     prototypes = tables.read(paths.PROTOTYPES, tables.PROTOTYPE)
     on_gate, on_test = ([predictions[role, split] for role in BOTH] for split in ("gate", "test"))
     counts = confusion.confusions(items["test"], *on_test)
-    pairs = zip(BOTH, on_test, strict=True)
-    bins = {role: forecasts.reliability_bins(items["test"], said) for role, said in pairs}
-
-    margin = params.quality_gate.margin
-    diagrams.forest(metrics["gate"], metrics["test"], margin, paths.FIGURES / "forest.png")
-    diagrams.reliability_diagram(*bins.values(), paths.FIGURES / "reliability.png")
-    figures.slice_bars(stages["evaluate"], paths.FIGURES / "slices.png")
-    heatmap.weak_spots(items["test"], predictions["base", "test"], paths.FIGURES / "weak_spots.png")
-    matrices = diagrams.confusion_matrices(counts, paths.FIGURES / "confusion")
-
-    points = {
-        "loss": plot_data.losses(stages["finetune"]["losses"]),
-        "confusion": plot_data.confusion(items["test"], predictions["challenger", "test"]),
-        "slices": plot_data.slices(metrics["test"]),
-        "learning": plot_data.spent(metrics, stages["annotate_import"]),
-        **{f"reliability-{role}": plot_data.reliability(bins[role]["bins"]) for role in BOTH},
+    bins = {
+        role: forecasts.reliability_bins(items["test"], said)
+        for role, said in zip(BOTH, on_test, strict=True)
     }
-    for name, rows in points.items():
-        tables.replace(paths.PLOTS / f"{name}.csv", plot_data.csv(rows))
+    matrices = drawing.draw(params, stages, metrics, items["test"], predictions, bins, counts)
+    drawing.plot(stages, metrics, items["test"], predictions, bins)
 
     now = settings(params)
     history = params.history
