@@ -85,6 +85,16 @@ def test_missing_truth_is_refused_in_one_line(waiting, missing):
     assert not ANSWERS.exists()
 
 
+def test_an_image_that_the_simulator_did_not_make_is_named_with_a_way_out(waiting):
+    path = Path("data/oracle/truth.parquet")
+    truth = tables.read(path, tables.TRUTH)
+    tables.write(truth[1:], path, tables.TRUTH)
+    said = refused("simulate-expert")
+    assert "truth.parquet does not know the image of task t0 (1 in all)" in said
+    assert "medq review" in said
+    assert not ANSWERS.exists()
+
+
 def test_status_of_a_fresh_round(round_root):
     found = life.status(round_root, load_params(round_root / "params.yaml"))
     assert found.splitlines() == [

@@ -60,6 +60,13 @@ def simulate_expert(root: Path, params: Params) -> str:
     """Answer the batch with simulated people; never over a person's answers."""
     batch = batches.open_batch(root, params.tag)
     truth = simulated_truth(root)
+    unknown = [task["task_id"] for task in batch.tasks if task["image_id"] not in truth]
+    if unknown:
+        raise rounds.RoundError(
+            f"data/oracle/truth.parquet does not know the image of task {unknown[0]} "
+            f"({len(unknown)} in all): simulated people read the embedded default's images only. "
+            "Answer with `medq review`."
+        )
     given = [
         row
         for task in batch.tasks
