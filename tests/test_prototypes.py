@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 
 from medq_engine.prototypes import (
+    Labelled,
     capability_errors,
     choose_clusters,
     find,
@@ -43,6 +44,13 @@ def asked(item_row) -> pl.DataFrame:
         {"item_id": r["item_id"], "failure": not r["item_id"].startswith("fine")} for r in rows
     ]
     return table(rows, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
+
+
+def known(asked: pl.DataFrame) -> Labelled:
+    """The images of all items: along the first axis of CT, along the second of MRI."""
+    axis = [0 if modality == "ct" else 1 for modality in asked["modality"]]
+    vectors = np.eye(8, dtype=np.float32)[axis]
+    return Labelled(vectors, asked["modality"].to_list(), asked["findings"].to_list())
 
 
 def failures_of(asked: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
@@ -128,7 +136,7 @@ def test_capability_errors_are_failures_over_items(asked):
 
 def test_prototypes_have_a_name_a_person_understands_and_their_mass(asked):
     failures, vectors = failures_of(asked)
-    found = find(vectors, failures, asked, **SETTINGS)
+    found = find(vectors, failures, asked, known(asked), **SETTINGS)
     assert dict(found.table.schema) == PROTOTYPE
     assert found.table["name"].to_list() == [
         "severe metal streak, CT, What",
@@ -192,7 +200,7 @@ def test_a_torn_cluster_has_the_error_of_a_capability_that_failed(torn, monkeypa
     given = [{"item_id": row["item_id"], "failure": True} for row in torn]
     failed = table(torn, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
     vectors = np.tile(np.eye(8, dtype=np.float32)[:1], (7, 1))
-    found = find(vectors, failed, failed, **SETTINGS)
+    found = find(vectors, failed, failed, known(failed), **SETTINGS)
     assert found.table["capability_error"].to_list() == [1.0]
 
 
@@ -212,14 +220,30 @@ def test_an_absent_fault_is_called_absent_whatever_else_the_picture_shows(item_r
 
 def test_an_anchor_is_the_vector_of_its_own_member(asked):
     failures, vectors = failures_of(asked)
-    for row in find(vectors, failures, asked, **SETTINGS).table.iter_rows(named=True):
+    for row in find(vectors, failures, asked, known(asked), **SETTINGS).table.iter_rows(named=True):
         assert row["anchor_item"] in row["members"]
         position = failures["item_id"].to_list().index(row["anchor_item"])
         assert np.array_equal(np.float32(row["anchor"]), vectors[position])
 
 
 def test_nothing_failed_gives_an_empty_table(asked):
-    found = find(np.zeros((0, 8), np.float32), asked[:0], asked, **SETTINGS)
+    found = find(np.zeros((0, 8), np.float32), asked[:0], asked, known(asked), **SETTINGS)
     assert dict(found.table.schema) == PROTOTYPE
     assert len(found.table) == 0
     assert found.metrics == {"failures": 0, "prototypes": 0}
+
+
+def test_a_contrast_anchor_looks_for_what_the_images_of_a_cluster_show(item_row):
+    """Failed: MRI images with aliasing that were asked about blur, which they do not show."""
+    fine = {"findings": [], "severity": "none"}
+    rows = [item_row(f"a{n}", attribute="blur", answer="No") for n in range(3)]
+    rows += [item_row(f"b{n}", **fine) for n in range(3)]
+    given = [{"item_id": r["item_id"], "failure": r["item_id"].startswith("a")} for r in rows]
+    asked = table(rows, ITEM).join(table(given, PREDICTION), on="item_id", maintain_order="left")
+    shows = np.eye(8, dtype=np.float32)[[0, 0, 0, 1, 1, 1]]
+    labelled = Labelled(shows, asked["modality"].to_list(), asked["findings"].to_list())
+    failures = asked.filter(pl.col("failure"))
+    settings = SETTINGS | {"anchor": "contrast"}
+    for row in find(shows[:3], failures, asked, labelled, **settings).table.to_dicts():
+        assert row["attribute"] == "blur"
+        assert row["anchor"][:2] == pytest.approx([0.5**0.5, -(0.5**0.5)])

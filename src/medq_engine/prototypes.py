@@ -2,12 +2,13 @@
 
 Failures are embedded jointly (image and question with its right answer) and clustered
 agglomeratively; silhouette chooses the number of clusters (arXiv 2603.19863). Beyond the paper: the
-anchor is a medoid, a real failure and not a mean that may look like nothing; a cluster has a name a
-person understands; and its stability under the bootstrap is reported.
+anchor is not the mean of the failures, which may look like nothing, but what tells the images of
+their fault from the others (`anchors`), or the medoid; a cluster has a name a person understands;
+and its stability under the bootstrap is reported.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +18,8 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from medq_engine.anchors import contrast_anchor, showing
+from medq_engine.language import Finding, answer
 from medq_engine.simulation import seeded
 from medq_engine.tables import PROTOTYPE, table
 from medq_engine.vocabulary import MODALITY_LABELS
@@ -48,6 +51,26 @@ class Prototype:
     members: tuple[int, ...]
     anchor: np.ndarray
     medoid: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images whose findings are known: what a contrast anchor is made of.
+
+    Attributes:
+        vectors: Of length 1, shape (images, features).
+        modalities, findings: Of each image.
+    """
+
+    vectors: np.ndarray
+    modalities: Sequence[str]
+    findings: Sequence[Sequence[Mapping[str, str]]]
+
+    def contrast(self, modality: str, fault: str) -> np.ndarray:
+        """The anchor that looks for a fault (`anchors.contrast_anchor`)."""
+        shown = showing(self.findings, self.modalities, modality, fault)
+        others = (np.asarray(self.modalities) == modality) & ~shown
+        return contrast_anchor(self.vectors, shown, others)
 
 
 def joint_features(images: np.ndarray, texts: Sequence[str], text_weight: float) -> np.ndarray:
@@ -83,7 +106,7 @@ def prototypes(images: np.ndarray, clusters: np.ndarray, anchor: str) -> list[Pr
         medoid = int(members[np.argmax((vectors @ vectors.T).sum(1))])
         centroid = vectors.mean(0)
         centroid = centroid / max(float(np.linalg.norm(centroid)), 1e-12)
-        vector = images[medoid] if anchor == "medoid" else centroid
+        vector = centroid if anchor == "centroid" else images[medoid]
         found.append(Prototype(tuple(map(int, members)), vector, medoid))
     return sorted(found, key=lambda prototype: (-len(prototype.members), prototype.medoid))
 
@@ -134,10 +157,22 @@ def name_of(members: pl.DataFrame) -> dict[str, str]:
     }
 
 
+def shown_by(members: pl.DataFrame) -> str:
+    """What the images of a cluster show, by majority: a fault or "no degradation".
+
+    It is not what they were asked about: who sees ringing where there is none should be shown more
+    of what is there.
+    """
+    return majority(
+        [answer("what", [Finding(**f) for f in shown]) for shown in members["findings"]]
+    )
+
+
 def find(
     vectors: np.ndarray,
     failures: pl.DataFrame,
     asked: pl.DataFrame,
+    labelled: Labelled,
     *,
     k_min: int,
     k_max: int,
@@ -151,6 +186,8 @@ def find(
         vectors: Image vectors of the failures, length 1, shape (failures, features).
         failures: Failed items with their predictions, in the order of `vectors`.
         asked: All perception items with their predictions.
+        labelled: All images of the split, failed or not.
+        anchor: contrast, medoid or centroid.
 
     Returns:
         Prototypes, the largest first; an empty table when nothing failed.
@@ -166,13 +203,17 @@ def find(
     for number, prototype in enumerate(prototypes(vectors, clusters, anchor)):
         members = failures[list(prototype.members)]
         about = name_of(members)
+        vector = prototype.anchor
+        if anchor == "contrast":
+            here = members.filter(pl.col("modality") == about["modality"])
+            vector = labelled.contrast(about["modality"], shown_by(here))
         rows.append(
             {
                 "prototype_id": f"p{number:02d}",
                 **about,
                 "mass": float(len(members)),
                 "capability_error": errors[about["question_type"], about["modality"]],
-                "anchor": prototype.anchor.tolist(),
+                "anchor": vector.tolist(),
                 "anchor_item": failures["item_id"][prototype.medoid],
                 "members": members["item_id"].to_list(),
             }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medq_engine.models.features import vision_tower
+from medq_engine.models.features import by_depth, vision_tower
 from medq_engine.models.mllm import ModelError
 
 
@@ -42,3 +42,11 @@ def test_a_tower_that_cuts_an_image_up_is_refused_with_what_to_set(tiny_mllm, no
         ModelError, match=f"of {family} does not look.*embeddings.encoder to image-"
     ):
         vision_tower(tiny_mllm(family), wide, 2)
+
+
+def test_features_by_depth_hold_those_that_images_are_searched_by(nano_model, noise_images):
+    depths = by_depth(nano_model, noise_images, 3)
+    assert [depth.shape for depth in depths] == 2 * [(4, 2 * 40)]  # before and after its one layer
+    both = vision_tower(nano_model, noise_images, 3)
+    middle, last = depths[len(depths) // 2], depths[-1]
+    assert both == pytest.approx(np.hstack([middle, last]), abs=1e-5)

@@ -1,6 +1,6 @@
 """Features of a model's own vision tower, to search for images that look alike to the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,14 +10,16 @@ from medq_engine.models.mllm import Mllm, ModelError, show, stack
 
 
 @torch.inference_mode()
-def vision_tower(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: int) -> np.ndarray:
-    """Features of a model's vision tower, shape (images, 4 * hidden), float32.
+def hidden_states(
+    mllm: Mllm, images: Sequence[Image.Image], images_per_batch: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """States of a vision tower, batch by batch: one tensor (images, patches, hidden) a depth.
 
-    Mean and standard deviation over the patches, at the middle and at the last layer: the mean says
-    what is there, the spread how unevenly, and texture faults are plainer in the middle than at the
-    end.
+    Depth 0 is what the patches look like before the first layer.
+
+    Raises:
+        ModelError: The tower cuts an image into pieces.
     """
-    rows = []
     for start in range(0, len(images), images_per_batch):
         chunk = images[start : start + images_per_batch]
         inputs = stack([show(mllm.processor, [image]) for image in chunk])
@@ -31,16 +33,28 @@ def vision_tower(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: in
                 f"the vision tower of {mllm.family.name} does not look at an image as one piece; "
                 "set embeddings.encoder to image-statistics"
             )
-        parts = [f(s) for s in (states[len(states) // 2], states[-1]) for f in (mean, spread)]
-        rows.append(torch.cat(parts, -1).float().cpu().numpy())
-    return np.concatenate(rows)
+        yield states
 
 
-def mean(states: torch.Tensor) -> torch.Tensor:
-    """Mean over patches: (images, patches, hidden) -> (images, hidden)."""
-    return states.mean(1)
+def vision_tower(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: int) -> np.ndarray:
+    """Features of a model's vision tower, shape (images, 4 * hidden), float32.
+
+    Mean and standard deviation over the patches, at the middle and at the last layer: the mean says
+    what is there, the spread how unevenly, and texture faults are plainer in the middle than at the
+    end.
+    """
+    batches = hidden_states(mllm, images, images_per_batch)
+    return np.concatenate([pooled((s[len(s) // 2], s[-1])) for s in batches])
 
 
-def spread(states: torch.Tensor) -> torch.Tensor:
-    """Standard deviation over patches: (images, patches, hidden) -> (images, hidden)."""
-    return states.std(1)
+def by_depth(mllm: Mllm, images: Sequence[Image.Image], images_per_batch: int) -> list[np.ndarray]:
+    """Features of a vision tower at every depth, each of shape (images, 2 * hidden), float32."""
+    batches = hidden_states(mllm, images, images_per_batch)
+    found = [[pooled((state,)) for state in states] for states in batches]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def pooled(states: Sequence[torch.Tensor]) -> np.ndarray:
+    """Mean and standard deviation over the patches, depth after depth."""
+    parts = [part for state in states for part in (state.mean(1), state.std(1))]
+    return torch.cat(parts, -1).float().cpu().numpy()
