@@ -17,6 +17,7 @@ DRAFTS = Path("data/drafts.parquet")
 EMBEDDINGS = Path("data/embeddings")
 HISTORY = Path("data/history.parquet")
 LEDGER = Path("data/ledger.json")  # what the rounds before have cost
+PAYOFFS = Path("data/payoffs.parquet")  # and what their labels brought on dev, by kind
 QUEUE = Path("data/queue")
 ANNOTATIONS = Path("data/annotations")
 BASELINES = Path("data/baselines")

@@ -146,6 +146,7 @@ def params(number: int, incumbent: dict[str, object] | None) -> dict[str, object
         "model": {"id": "models/base"},
         "drafts": {"endpoint": None},
         "quality_gate": {"confidence": 0.95, "margin": 0.05},
+        "stopping": {"least_gain": 0.2},
         "finetune": {
             "steps": 400 * number,
             "replay": 0.5,

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from medq_engine.history import champion, comparable, markdown, simulated
+import pytest
+
+from medq_engine.history import champion, comparable, markdown, simulated, step_of, what_next
 from tests.made_rounds import made
 
 
@@ -62,3 +64,30 @@ def test_simulated_readers_of_all_rounds_are_named_once():
     two.labels["annotators"] = {"a (simulated)": 3, "z (simulated)": 1}
     assert simulated([one, two]) == ["a (simulated)", "z (simulated)"]
     assert simulated(made("pass", people=("dr-a", "dr-b"))) == []
+
+
+def test_a_step_has_the_gates_gain_in_points_with_its_standard_error():
+    step = step_of(made("pass")[0])
+    assert step.minutes == pytest.approx(7.5)
+    assert step.gain == pytest.approx(3.0)
+    assert step.error == pytest.approx(4 / (2 * 1.95996), rel=1e-4)
+    assert step.passed
+
+
+def test_what_next_stands_on_all_comparable_rounds_and_the_declared_price():
+    rounds = made("pass", "inconclusive")
+    outlook = what_next(rounds)
+    assert outlook.rounds == 2
+    assert outlook.least_gain == 0.2
+    rounds[-1].params["stopping"]["least_gain"] = 1e6
+    assert outlook.go_on != what_next(rounds).go_on
+
+
+def test_nothing_is_said_without_a_price_a_round_or_an_experts_time():
+    (one,) = made("pass")
+    assert what_next([]) is None
+    one.labels["expert_seconds"] = 0
+    assert what_next([one]) is None
+    (other,) = made("pass")
+    del other.params["stopping"]
+    assert what_next([other]) is None

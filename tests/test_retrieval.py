@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from medq_engine.config import Retrieve
-from medq_engine.retrieval import allot, capability_shares, plan, retrieve, search
+from medq_engine.config import Retrieve, Saturation
+from medq_engine.payoff import PAYOFF
+from medq_engine.retrieval import Plan, allot, capability_shares, plan, retrieve, search
 from medq_engine.tables import PROTOTYPE, table
 
 EAST, NORTH = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -135,8 +138,11 @@ def test_a_short_pool_gives_what_it_has():
 @pytest.fixture
 def settings() -> Retrieve:
     return Retrieve(
+        strategy="prototypes",
         threshold=0.75,
         alpha=1.0,
+        budget_rule="bandit",
+        saturation=Saturation(least_readings=5, least_effect=0.05),
         budget=20,
         control_share=0.2,
         near_duplicate=1.0,
@@ -150,7 +156,7 @@ def prototype(number: int, anchor: list[float]) -> dict[str, object]:
         "name": "",
         "modality": "mri",
         "question_type": ["yes-no", "what"][number],
-        "attribute": "blur",
+        "attribute": ["blur", "ghosting"][number],
         "severity": "mild",
         "mass": 5.0,
         "capability_error": [0.6, 0.2][number],
@@ -165,15 +171,55 @@ def pool() -> np.ndarray:
     return np.vstack([near(EAST, 40, seed=1), near(NORTH, 40, seed=2)])
 
 
-def planned(pool, settings, prototypes, barred=None, seed=0) -> list[dict[str, object]]:
-    barred = np.zeros(len(pool), bool) if barred is None else barred
-    rng = np.random.default_rng(seed)
-    rows = table(prototypes, PROTOTYPE)
-    return plan(rows, pool, ["mri"] * len(pool), barred=barred, settings=settings, rng=rng)
+def planned(pool, settings, prototypes, barred=None, seed=0, payoffs=()) -> Plan:
+    return plan(
+        table(prototypes, PROTOTYPE),
+        pool,
+        ["mri"] * len(pool),
+        barred=np.zeros(len(pool), bool) if barred is None else barred,
+        payoffs=table(payoffs, PAYOFF),
+        errors={("mri", "blur"): 0.8, ("mri", "ghosting"): 0.8},
+        settings=settings,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def paid(number: int, fault: str, hits: int, after: int) -> dict[str, object]:
+    """What 20 readings of a kind brought in a round: hits, and wrong answers of 40 after it."""
+    kind = {"modality": "mri", "attribute": fault}
+    spent = {"readings": 20, "hits": hits, "labels": hits}
+    return {"round": number, **kind, **spent, "items": 40, "wrong_before": 32, "wrong_after": after}
+
+
+@pytest.fixture
+def payoffs() -> list[dict[str, object]]:
+    """Two rounds in which labels cured ghosting and did nothing for blur."""
+    others = [paid(r, f"fault {n}", 10, 20) for r in (1, 2) for n in range(8)]
+    blur = [paid(number, "blur", 0, 32) for number in (1, 2)]
+    return [*others, *blur, *(paid(number, "ghosting", 16, 8) for number in (1, 2))]
+
+
+def test_budget_goes_where_labels_paid(pool, settings, payoffs):
+    both = [prototype(0, EAST), prototype(1, NORTH)]
+
+    def share(rule: str, history) -> int:
+        changed = replace(settings, budget_rule=rule, saturation=Saturation(50, 0.05))
+        rows = planned(pool, changed, both, payoffs=history).rows
+        return sum(row["prototype_id"] == "p01" for row in rows)
+
+    assert share("paper", payoffs) == share("bandit", ()) == 4
+    assert share("bandit", payoffs) > 4
+
+
+def test_a_saturated_kind_is_dropped_with_its_reason(pool, settings, payoffs):
+    found = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)], payoffs=payoffs)
+    assert [one.kind for one in found.dropped] == [("mri", "blur")]
+    assert "40 readings in rounds 1 and 2" in found.dropped[0].reason
+    assert {row["prototype_id"] for row in found.rows} == {"p01", ""}
 
 
 def test_a_plan_spends_the_budget_by_error_and_adds_the_control_arm(pool, settings):
-    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)])
+    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)]).rows
     arms = [(row["arm"], row["prototype_id"]) for row in rows]
     assert arms.count(("prototype", "p00")) == 12
     assert arms.count(("prototype", "p01")) == 4
@@ -184,19 +230,19 @@ def test_a_plan_spends_the_budget_by_error_and_adds_the_control_arm(pool, settin
 
 def test_barred_images_are_in_neither_arm(pool, settings):
     barred = np.arange(len(pool)) % 2 == 0
-    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)], barred)
+    rows = planned(pool, settings, [prototype(0, EAST), prototype(1, NORTH)], barred).rows
     assert len(rows) == 20
     assert all(row["image"] % 2 for row in rows)
 
 
 def test_the_control_arm_is_random_and_seeded(pool, settings):
     def control(seed: int) -> list[int]:
-        rows = planned(pool, settings, [prototype(0, EAST)], seed=seed)
+        rows = planned(pool, settings, [prototype(0, EAST)], seed=seed).rows
         return [row["image"] for row in rows if row["arm"] == "control"]
 
     assert control(1) == control(1) != control(2)
 
 
 def test_without_prototypes_only_the_control_arm_is_fetched(pool, settings):
-    rows = planned(pool, settings, [])
+    rows = planned(pool, settings, []).rows
     assert [row["arm"] for row in rows] == ["control"] * 4

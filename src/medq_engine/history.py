@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from scipy.stats import norm
+
 from medq_engine.closed import TEST, Closed
+from medq_engine.stopping import Outlook, Step, outlook
 
 SAME = (TEST, "models/base")
 """Rounds whose test items or base differ cannot stand on one curve."""
@@ -20,6 +23,30 @@ def comparable(rounds: Sequence[Closed]) -> list[Closed]:
 def champion(rounds: Sequence[Closed]) -> Closed | None:
     """The round whose challenger is in force after the last one; None for the base."""
     return next((closed for closed in reversed(rounds) if closed.passed), None)
+
+
+def what_next(rounds: Sequence[Closed]) -> Outlook | None:
+    """Is another round worth its labels? None where no price is declared or nobody's time went in.
+
+    The price is the last round's `stopping.least_gain`.
+    """
+    counted = [c for c in comparable(rounds) if c.labels["expert_seconds"]]
+    price = rounds[-1].params.get("stopping") if rounds else None
+    if not counted or not price:
+        return None
+    return outlook([step_of(closed) for closed in counted], price["least_gain"])
+
+
+def step_of(closed: Closed) -> Step:
+    """A closed round as the gate saw it, the standard error from the width of its interval."""
+    seen = closed.difference
+    wide = 2 * norm.ppf((1 + closed.params["quality_gate"]["confidence"]) / 2)
+    return Step(
+        minutes=closed.labels["expert_seconds"] / 60,
+        gain=100 * seen["value"],
+        error=100 * (seen["high"] - seen["low"]) / float(wide),
+        passed=closed.passed,
+    )
 
 
 def simulated(rounds: Sequence[Closed]) -> list[str]:

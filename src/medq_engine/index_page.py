@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from medq_engine import learning
 from medq_engine.closed import ADAPTER, GATE, TEST, Closed, read_all
-from medq_engine.history import champion, comparable, points, simulated
+from medq_engine.history import champion, comparable, points, simulated, what_next
 from medq_engine.lineage import changed_params
 from medq_engine.report import environment
 from medq_engine.rounds import RoundError
@@ -52,6 +52,7 @@ def render(rounds: Sequence[Closed], reports: Collection[str]) -> str:
             rounds=rounds,
             last=rounds[-1],
             champion=champion(rounds),
+            outlook=what_next(rounds),
             reports=reports,
             apart=[closed.tag for closed in rounds if closed not in compared],
             shown=compared[-learning.SHOWN :],

@@ -12,7 +12,10 @@ import faiss
 import numpy as np
 import polars as pl
 
+from medq_engine.budget import bandit_shares
 from medq_engine.config import Retrieve
+from medq_engine.payoff import Kind, kinds_of
+from medq_engine.saturation import Saturated, saturated
 
 
 @dataclass(frozen=True)
@@ -146,41 +149,55 @@ def _next(
     return None
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a round fetches.
+
+    Attributes:
+        rows: Schema CANDIDATE, with `image` (position in the pool) in place of `image_id`.
+        dropped: Kinds of failure that get no budget, with the reason.
+    """
+
+    rows: list[dict[str, object]]
+    dropped: list[Saturated]
+
+
 def plan(
     prototypes: pl.DataFrame,
     vectors: np.ndarray,
     modalities: Sequence[str],
     *,
     barred: np.ndarray,
+    payoffs: pl.DataFrame,
+    errors: Mapping[Kind, float],
     settings: Retrieve,
     rng: np.random.Generator,
-) -> list[dict[str, object]]:
-    """What a round fetches: candidates of every prototype, then the control arm.
+) -> Plan:
+    """Candidates of every prototype that is not saturated, then the control arm.
 
     Args:
         prototypes: Schema PROTOTYPE.
         vectors: Pool vectors of length 1, shape (images, features).
         modalities: Modality of each pool image.
         barred: True where an image must not be taken, shape (images,).
-
-    Returns:
-        Rows of schema CANDIDATE, with `image` (position in the pool) in place of `image_id`.
+        payoffs: Schema PAYOFF: what labels brought in earlier rounds.
+        errors: The incumbent's error rate on dev, by kind.
     """
     control = round(settings.control_share * settings.budget)
+    dropped = saturated(payoffs, errors, rng, **vars(settings.saturation))
+    gone = {one.kind for one in dropped}
+    kept = prototypes.filter([kind not in gone for kind in kinds_of(prototypes)])
     found: list[Candidate] = []
-    if len(prototypes):
-        capabilities = [
-            f"{q}/{m}" for q, m in prototypes.select("question_type", "modality").iter_rows()
-        ]
+    if len(kept):
+        capabilities = [f"{q}/{m}" for q, m in kept.select("question_type", "modality").iter_rows()]
         shares = capability_shares(
-            prototypes["capability_error"].to_list(),
-            prototypes["mass"].to_list(),
-            capabilities,
-            settings.alpha,
+            kept["capability_error"].to_list(), kept["mass"].to_list(), capabilities, settings.alpha
         )
+        if settings.budget_rule == "bandit":
+            shares = bandit_shares(shares, kinds_of(kept), payoffs, rng)
         found = retrieve(
-            np.array(prototypes["anchor"].to_list(), dtype=np.float32),
-            prototypes["modality"].to_list(),
+            np.array(kept["anchor"].to_list(), dtype=np.float32),
+            kept["modality"].to_list(),
             vectors,
             modalities,
             allot(shares, settings.budget - control),
@@ -191,8 +208,14 @@ def plan(
     taken = {candidate.image for candidate in found}
     free = [i for i in np.flatnonzero(~barred).tolist() if i not in taken]
     drawn = sorted(rng.permutation(free)[:control].tolist())
-    ids = prototypes["prototype_id"].to_list()
-    return [
+    ids = kept["prototype_id"].to_list()
+    rows = [
         {"image": c.image, "prototype_id": ids[c.prototype], "arm": "prototype", "cosine": c.cosine}
         for c in found
-    ] + [{"image": i, "prototype_id": "", "arm": "control", "cosine": None} for i in drawn]
+    ]
+    return Plan(rows + [chosen(image, "control") for image in drawn], dropped)
+
+
+def chosen(image: int, arm: str) -> dict[str, object]:
+    """A row of a plan for an image that no prototype fetched."""
+    return {"image": image, "prototype_id": "", "arm": arm, "cosine": None}

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -124,8 +124,15 @@ def close(root: Path, params: Params) -> str:
     page = write_index(root)
     return (
         f"{params.tag} is commit {commit[:10]}, tagged, and {logged}\n"
-        f"all rounds: {page.relative_to(root)}\nnext: medq next"
+        f"all rounds: {page.relative_to(root)}\n"
+        f"{worth_it(closed.read_all(root))}next: medq next"
     )
+
+
+def worth_it(rounds: Sequence[closed.Closed]) -> str:
+    """A line that says if another round is worth its labels; empty where that is not known."""
+    outlook = history.what_next(rounds)
+    return f"{outlook.verdict}\n" if outlook else ""
 
 
 def card_of(root: Path, params: Params, metrics: Mapping[str, Mapping[str, object]]) -> str:
@@ -147,7 +154,8 @@ def card_of(root: Path, params: Params, metrics: Mapping[str, Mapping[str, objec
 def all_rounds(root: Path) -> str:
     """The table of closed rounds, with the page that shows them written anew."""
     page = write_index(root)
-    return f"{history.markdown(closed.read_all(root))}\n\n{page.relative_to(root)}"
+    rounds = closed.read_all(root)
+    return f"{history.markdown(rounds)}\n\n{worth_it(rounds)}{page.relative_to(root)}"
 
 
 def write_index(root: Path) -> Path:
