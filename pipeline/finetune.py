@@ -1,29 +1,57 @@
-"""finetune: LoRA from the base on all accepted labels so far, with replay."""
+"""finetune: LoRA on all accepted labels so far, with replay, from the base or the incumbent."""
 
 import shutil
 
-from medq_engine import adapter, figures, lessons, tables, training
-from pipeline import models, paths, stage
+import polars as pl
+
+from medq_engine import adapter, evaluation, figures, lessons, payoff, tables, training
+from medq_engine.config import Params
+from pipeline import answering, models, paths, stage
+
+
+def paid(params: Params) -> pl.DataFrame:
+    """What the labels of each kind brought on dev, in this round and those before."""
+    dev = paths.BENCHMARK / "dev"
+    items = tables.read(dev / "items.parquet", tables.ITEM)
+    items = items.filter(pl.col("task") == "perception")
+    model = answering.model(params, paths.CHALLENGER)
+    images = tables.Images(dev / "records.parquet")
+    after = evaluation.predict(model, images, items, **answering.settings(params))
+    before = tables.read(paths.PREDICTIONS, tables.PREDICTION)
+    labels = tables.read(paths.LABELS, tables.LABEL)
+    incumbent = params.incumbent.round if params.incumbent else 0
+    now = payoff.of_round(items, before, after, labels, params.round, incumbent)
+    return pl.concat([tables.read(paths.PAYOFFS, payoff.PAYOFF), now])
 
 
 def main() -> None:
     params = paths.params()
     settings = params.finetune
-    base = models.load(params, adapter=None)
     labels = tables.read(paths.TRAINING, tables.TRAINING)
     replay = tables.read(paths.REPLAY, tables.TRAINING)
     samples = lessons.mixture(
-        labels, replay, settings.replay, settings.route_weight, settings.views, params.seed
+        labels,
+        replay,
+        settings.steps * settings.batch,
+        replay_share=settings.replay,
+        expert_share=settings.expert_share,
+        route_weight=settings.route_weight,
+        views=settings.views,
+        seed=params.seed,
     )
-    model = adapter.attach(
-        base,
-        settings.rank,
-        settings.lora_alpha,
-        settings.adapt,
-        settings.train_whole,
-        params.seed,
-        settings.gradient_checkpointing,
-    )
+    if settings.start == "base":
+        model = adapter.attach(
+            models.load(params, adapter=None),
+            settings.rank,
+            settings.lora_alpha,
+            settings.adapt,
+            settings.train_whole,
+            params.seed,
+            settings.gradient_checkpointing,
+        )
+    else:
+        incumbent = models.load(params, adapter=paths.CURRENT)
+        model = adapter.resume(incumbent, settings.gradient_checkpointing)
     schedule = training.Schedule(
         steps=settings.steps,
         batch=settings.batch,
@@ -33,7 +61,8 @@ def main() -> None:
         weight_decay=settings.weight_decay,
         seed=params.seed,
     )
-    key = tables.fingerprint(repr((vars(params), paths.TRAINING.read_bytes())).encode())
+    read = (vars(params), paths.TRAINING.read_bytes(), tables.folder_md5(paths.CURRENT))
+    key = tables.fingerprint(repr(read).encode())
     trainable = adapter.trainable(model)
     done = training.train(model, samples, schedule, paths.WORK / "finetune" / f"{key}.pt")
     if not done.main:
@@ -50,6 +79,7 @@ def main() -> None:
             "loss_last": sum(losses[-10:]) / len(losses[-10:]),
             "trainable_parameters": trainable,
             "losses": losses,
+            "payoffs": paid(params).to_dict(as_series=False),
         },
         paths.METRICS / "finetune.json",
     )

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from medq_engine import nano
-from medq_engine.adapter import attach, save, trainable
+from medq_engine.adapter import attach, resume, save, trainable
 from medq_engine.language import question
 from medq_engine.models.families import FAMILIES, FamilyError
 from medq_engine.models.mllm import load
@@ -149,3 +149,12 @@ def test_the_way_of_answering_is_kept(build_nano):
 def test_a_part_that_takes_no_lora_is_refused(build_nano):
     with pytest.raises(FamilyError, match=r"finetune\.adapt: connector takes no LoRA"):
         attach(build_nano(0), 2, 2, ["connector"], [], seed=1)
+
+
+def test_a_saved_adapter_is_trained_on_from_where_it_was(build_nano, noise_images, tmp_path):
+    nano.save(build_nano(0), tmp_path / "base")
+    mllm = changed(attach(load(tmp_path / "base"), 4, 4, BOTH, ["connector"], seed=1))
+    save(mllm, tmp_path / "adapter")
+    again = resume(load(tmp_path / "base", tmp_path / "adapter"))
+    assert trainable(again) == trainable(mllm)
+    assert probabilities(again, noise_images) == pytest.approx(probabilities(mllm, noise_images))

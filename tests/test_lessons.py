@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medq_engine.descriptions import describe
-from medq_engine.language import NO_DEGRADATION, Finding, labels, quality_question, question
+from medq_engine.language import NO_DEGRADATION, Finding, quality_question, question
 from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
 from medq_engine.simulation import from_png, to_png
 from medq_engine.tables import LABEL, RECORD, TRAINING, Images, table, write
@@ -43,12 +43,11 @@ def test_a_named_fault_also_teaches_that_it_is_there(label_row, seed):
     assert (yes.question, yes.answer) == (question("yes-no", "mri", "blur")[0], "Yes")
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_fine_image_also_teaches_that_a_fault_is_absent(label_row, seed):
-    what, no = taught(label_row("a", question_type="what", answer=NO_DEGRADATION), seed)
-    assert what.answer == NO_DEGRADATION
-    assert no.question in {question("yes-no", "mri", label)[0] for label in labels("mri")}
-    assert no.answer == "No"
+@pytest.mark.parametrize(("kind", "answer"), [("what", NO_DEGRADATION), ("how", "None")])
+def test_nothing_seen_teaches_all_that_a_reading_of_a_fine_image_does(label_row, kind, answer):
+    made = taught(label_row("a", question_type=kind, answer=answer))
+    assert [turn.answer for turn in made[:4]] == ["No", NO_DEGRADATION, "None", "Good"]
+    assert made[4].answer == describe("mri", ())
 
 
 @pytest.mark.parametrize("verdict", ["usable", "reject"])
@@ -112,39 +111,63 @@ def test_training_rows_are_seeded_by_task_and_not_by_place(label_row, pool):
 def lesson(route: str, value: int = 0) -> dict[str, object]:
     turn = {"question": "Q?", "options": ["Yes", "No"], "answer": "Yes"}
     image = {"bytes": png(value), "path": "x"}
-    return {"image_id": f"{route}-{value}", "image": image, "turns": [turn], "route": route}
+    named = {"image_id": f"{route}-{value}", "modality": "mri"}
+    return {**named, "image": image, "turns": [turn], "route": route}
 
 
-def test_a_label_weighs_what_its_route_is_trusted_and_nothing_is_left_out():
-    rows = table([lesson("model"), lesson("draft"), lesson("expert")], TRAINING)
-    found = samples_of(rows, WEIGHTS, views=1, seed=1)
-    assert [sample.weight for sample in found] == [0.5, 1.0]
-    assert found[0].turns[0].options == ("Yes", "No")
+def mixed(routes: dict[str, int], count: int, replay: int = 20, **changes):
+    """A mixture of so many labels a route; their pixels are 0.., those of replay are 100.."""
+    names = [route for route, number in routes.items() for _ in range(number)]
+    rows = [lesson(route, value) for value, route in enumerate(names)]
+    old = table([lesson("expert", 100 + value) for value in range(replay)], TRAINING)
+    settings = {"replay_share": 0.25, "expert_share": 0.5, "route_weight": WEIGHTS}
+    settings |= {"views": 2, "seed": 1} | changes
+    return mixture(table(rows, TRAINING), old, count, **settings)
 
 
-@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.5, 6), (0.25, 2), (0.9, 20)])
-def test_replay_has_its_share_until_it_is_used_up(share, old):
-    new = table([lesson("expert", value) for value in range(6)], TRAINING)
-    replay = table([lesson("expert", 100 + value) for value in range(20)], TRAINING)
-    found = mixture(new, replay, share, WEIGHTS, views=1, seed=1)
-    values = [sample.image.getpixel((0, 0))[0] for sample in found]
-    assert values[:6] == list(range(6))
-    assert len(values) == 6 + old
-    assert len(set(values)) == len(values)
+def values(samples) -> list[int]:
+    return [sample.image.getpixel((0, 0))[0] for sample in samples]
 
 
-def test_replay_is_the_truth_by_construction_and_has_full_weight():
-    new, replay = table([lesson("model")], TRAINING), table([lesson("expert", 100)], TRAINING)
-    assert [s.weight for s in mixture(new, replay, 0.5, WEIGHTS, 1, seed=1)] == [0.5, 1.0]
+def test_every_kind_has_its_share_however_few_its_images_are():
+    found = values(mixed({"expert": 2, "model": 6}, 40))
+    assert len(found) == 40
+    assert sum(value >= 100 for value in found) == 10
+    assert sum(value < 2 for value in found) == 15
 
 
-def test_replay_is_seeded():
-    new = table([lesson("expert", value) for value in range(3)], TRAINING)
-    replay = table([lesson("expert", 100 + value) for value in range(20)], TRAINING)
+def test_images_of_a_kind_are_seen_equally_often():
+    found = values(mixed({"expert": 3, "model": 5}, 40))
+    for kind in (range(3), range(3, 8)):
+        seen = [found.count(value) for value in kind]
+        assert max(seen) - min(seen) <= 1
 
+
+@pytest.mark.parametrize("route", ["expert", "model"])
+def test_where_one_kind_is_missing_the_other_has_all(route):
+    found = values(mixed({route: 3}, 40))
+    assert sum(value < 3 for value in found) == 30
+
+
+def test_without_a_share_of_experts_every_label_is_seen_as_often():
+    found = values(mixed({"expert": 2, "model": 6}, 40, expert_share=None, replay_share=0.0))
+    assert {found.count(value) for value in range(8)} == {5}
+
+
+def test_a_label_weighs_what_its_route_is_trusted_and_replay_has_full_weight():
+    found = mixed({"model": 2}, 8)
+    assert {sample.weight for sample in found[:6]} == {0.5}
+    assert {sample.weight for sample in found[6:]} == {1.0}
+
+
+def test_labels_of_a_route_without_trust_are_not_trained_on():
+    assert all(value != 0 for value in values(mixed({"draft": 1, "expert": 1}, 12)))
+    assert mixed({"draft": 3}, 12) == []
+
+
+def test_the_mixture_is_seeded():
     def drawn(seed: int) -> list[int]:
-        found = mixture(new, replay, 0.5, WEIGHTS, 1, seed)
-        return [sample.image.getpixel((0, 0))[0] for sample in found[3:]]
+        return values(mixed({"expert": 6}, 10, replay=40, seed=seed))
 
     assert drawn(1) == drawn(1) != drawn(2)
 
@@ -152,15 +175,13 @@ def test_replay_is_seeded():
 def test_a_labelled_image_is_seen_as_it_is_and_in_other_views():
     pixels = np.random.default_rng(0).random((48, 48, 3)).astype(np.float32)
     data = to_png(pixels)
-    image = {"bytes": data, "path": "x.png"}
-    rows = table([lesson("expert") | {"image": image}], TRAINING)
-    found = [np.asarray(s.image) for s in samples_of(rows, WEIGHTS, views=3, seed=1)]
-    again = [np.asarray(s.image) for s in samples_of(rows, WEIGHTS, views=3, seed=1)]
+    row = lesson("expert") | {"image": {"bytes": data, "path": "x.png"}}
+    rows = table([row], TRAINING)
+
+    def views() -> list[np.ndarray]:
+        return [np.asarray(sample.image) for sample in samples_of(rows, 1.0, views=4, seed=1)[0]]
+
+    found = views()
     assert np.array_equal(found[0], np.asarray(from_png(data)))
-    assert len({view.tobytes() for view in found}) == 3
-    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
-
-
-def test_labels_of_a_route_without_trust_are_not_trained_on():
-    rows = table([lesson("model"), lesson("expert")], TRAINING)
-    assert len(samples_of(rows, WEIGHTS | {"model": 0.0}, views=1, seed=1)) == 1
+    assert len({view.tobytes() for view in found}) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(found, views(), strict=True))

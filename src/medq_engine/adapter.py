@@ -57,6 +57,17 @@ def attach(
     return replace(mllm, model=get_peft_model(mllm.model, config))
 
 
+def resume(mllm: Mllm, gradient_checkpointing: bool = False) -> Mllm:
+    """A model that was loaded with an adapter, to train that adapter on; it is changed in place."""
+    assert isinstance(mllm.model, PeftModel)
+    if getattr(mllm.base, "is_quantized", False):
+        prepare_model_for_kbit_training(mllm.base, use_gradient_checkpointing=False)
+    if gradient_checkpointing:
+        mllm.base.activation_checkpointing_enable({"use_reentrant": False})
+    mllm.model.set_adapter(mllm.model.active_adapter)
+    return mllm
+
+
 def tied(mllm: Mllm) -> bool:
     """True if the model reads and writes words with the same matrix."""
     return mllm.base.get_input_embeddings().weight is mllm.base.get_output_embeddings().weight

@@ -1,6 +1,6 @@
 """From labels to training turns: what one answer, or one whole reading, teaches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -9,16 +9,19 @@ from PIL import Image
 from medq_engine.descriptions import findings_in, turns
 from medq_engine.language import (
     NO_DEGRADATION,
+    SEVERITY_OPTIONS,
     Finding,
     Sample,
     Turn,
-    labels,
     pick_options,
     quality_question,
     question,
 )
 from medq_engine.simulation import augment, from_png, seeded
 from medq_engine.tables import Images
+
+NOTHING_SEEN = (NO_DEGRADATION, SEVERITY_OPTIONS[0])
+"""Answers after which an image has no fault at all: all that a reading of it teaches is known."""
 
 
 def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
@@ -31,21 +34,20 @@ def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Tur
     modality, verdict = label["modality"], label["verdict"]
     if label["description"]:
         return turns(modality, findings_in(label["description"], modality), rng)
+    if label["answer"] in NOTHING_SEEN:
+        return turns(modality, (), rng)
     quality = (Turn(*quality_question(modality), verdict.capitalize()),) if verdict else ()
     return (*answer_turns(label, rng), *quality)
 
 
 def answer_turns(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
-    """What a bare answer teaches of its own question."""
+    """What a bare answer that names or denies a fault teaches of its own question."""
     modality, given = label["modality"], label["answer"]
     if label["question_type"] == "what":
-        text, _ = question("what", modality)
         # The options need only know which fault it is: its severity is not asked.
-        seen = () if given == NO_DEGRADATION else (Finding(given, "mild"),)
-        own = Turn(text, pick_options(modality, seen, rng), given)
-        asked = str(rng.choice(labels(modality))) if not seen else given
-        answer = "Yes" if seen else "No"
-        return own, Turn(*question("yes-no", modality, asked), answer)
+        options = pick_options(modality, (Finding(given, "mild"),), rng)
+        own = Turn(question("what", modality)[0], options, given)
+        return own, Turn(*question("yes-no", modality, given), "Yes")
     return (Turn(*question(label["question_type"], modality, label["attribute"]), given),)
 
 
@@ -67,44 +69,87 @@ def training_rows(labels: pl.DataFrame, pool: Images, seed: int) -> list[dict[st
 
 
 def views_of(row: Mapping[str, object], views: int, seed: int) -> list[Image.Image]:
-    """The image of a row (schema TRAINING), and mirrored and shifted views of it."""
+    """The image of a row (schema TRAINING), and shifted, mirrored and turned views of it.
+
+    Quality has no upright. Few subjects stand behind a round's labels, and a scene that is never
+    seen twice the same way is harder to learn by heart.
+    """
     image = from_png(row["image"]["bytes"])
     pixels = np.asarray(image)
-    rngs = (seeded("view", seed, row["image_id"], number) for number in range(1, views))
-    return [image, *(Image.fromarray(augment(pixels, row["modality"], rng)) for rng in rngs)]
+    made = [image]
+    for number in range(1, views):
+        rng = seeded("view", seed, row["image_id"], number)
+        shifted = augment(pixels, row["modality"], rng)
+        turned = np.rot90(shifted, k=int(rng.integers(4)))
+        flipped = turned[::-1] if rng.random() < 0.5 else turned
+        made.append(Image.fromarray(np.ascontiguousarray(flipped)))
+    return made
 
 
-def samples_of(
-    rows: pl.DataFrame, route_weight: Mapping[str, float], views: int, seed: int
-) -> list[Sample]:
-    """Rows of schema TRAINING as samples; a route's weight is the trust in its labels.
-
-    Labels of a route with weight 0 are kept as data and not trained on.
-    """
-    samples = []
+def samples_of(rows: pl.DataFrame, weight: float, views: int, seed: int) -> list[list[Sample]]:
+    """For each row of schema TRAINING its views as samples, all with one weight."""
+    found = []
     for row in rows.iter_rows(named=True):
-        weight = route_weight[row["route"]]
-        if not weight:
-            continue
         taught = tuple(Turn(t["question"], tuple(t["options"]), t["answer"]) for t in row["turns"])
-        samples += [Sample(image, taught, weight) for image in views_of(row, views, seed)]
-    return samples
+        found.append([Sample(image, taught, weight) for image in views_of(row, views, seed)])
+    return found
+
+
+def dealt(groups: Sequence[Sequence[Sample]], count: int, rng: np.random.Generator) -> list[Sample]:
+    """`count` samples from images with several views each: all images in turn, each time anew.
+
+    The images come in a drawn order; the n-th time round each shows its n-th view.
+    """
+    order = rng.permutation(len(groups))
+    turns = (divmod(position, len(groups)) for position in range(count))
+    return [groups[order[i]][turn % len(groups[order[i]])] for turn, i in turns]
 
 
 def mixture(
     labels: pl.DataFrame,
     replay: pl.DataFrame,
+    count: int,
+    *,
     replay_share: float,
+    expert_share: float | None,
     route_weight: Mapping[str, float],
     views: int,
     seed: int,
 ) -> list[Sample]:
-    """New labels and old lessons, so that `replay_share` of the samples are old.
+    """`count` samples of new labels and old lessons, each kind with its share.
 
-    Replay is drawn without repetition until it is used up; where new labels are many, its share
-    falls.
+    What experts said is what the model did not know: it fills `expert_share` of the new samples,
+    however few images it is on, and is seen the more often for it. Labels that nobody reviewed fill
+    the others. Where one kind is missing, the other has all.
+
+    Args:
+        labels: Schema TRAINING. Labels of a route with weight 0 are kept as data, not trained on.
+        replay: Schema TRAINING, what the base was taught with.
+        count: Samples in all; the same image may be among them many times.
+        replay_share: Share of `replay` in all samples.
+        expert_share: Share of experts' labels in the new samples; None takes every label as often.
+        route_weight: Trust in the labels of each route, the weight of their loss.
+        views: Different views of each image.
+        seed: Of views and order.
+
+    Returns:
+        Samples, an empty list if no label is to be trained on.
     """
-    new = samples_of(labels, route_weight, views, seed)
-    wanted = round(len(new) * replay_share / (1 - replay_share))
-    drawn = seeded("replay", seed).permutation(len(replay))[:wanted]
-    return new + samples_of(replay[sorted(drawn.tolist())], {"expert": 1.0}, 1, seed)
+    by_route = {
+        route: samples_of(labels.filter(pl.col("route") == route), weight, views, seed)
+        for route, weight in route_weight.items()
+        if weight
+    }
+    experts = by_route.pop("expert", [])
+    others = [images for route in sorted(by_route) for images in by_route[route]]
+    if not experts and not others:
+        return []
+    if expert_share is None:
+        experts, others = experts + others, []
+    old = round(replay_share * count) if len(replay) else 0
+    share = 1.0 if not others else 0.0 if not experts else expert_share
+    taught = round((share or 0.0) * (count - old))
+    lessons = samples_of(replay, 1.0, 1, seed) if old else []
+    kinds = ((experts, taught), (others, count - old - taught), (lessons, old))
+    rng = seeded("mixture", seed)
+    return [one for groups, size in kinds if size for one in dealt(groups, size, rng)]

@@ -17,11 +17,13 @@ from PIL import Image
 from medq_engine import adapter, benchmark, evaluation, gate, lessons, routing, training, worlds
 from medq_engine.config import QualityGate, RouteParams
 from medq_engine.descriptions import describe
+from medq_engine.evidence import Said, known_tasks, to_ask
 from medq_engine.language import answer
 from medq_engine.models import mllm
 from medq_engine.models.families import FAMILIES
 from medq_engine.models.local_model import LocalModel
 from medq_engine.models.mllm import Mllm
+from medq_engine.noise import Tally
 from medq_engine.questions import Query
 from medq_engine.simulation import seeded
 from medq_engine.tables import (
@@ -54,12 +56,16 @@ ASKING = {
     "seed": SEED,
 }
 ROUTING = RouteParams(
+    rule="paper",
+    noise_target=0.02,
+    noise_confidence=0.9,
     entropy_quantile=0.8,
     agreement=0.5,
     expert_share=0.5,
     audit_share=0.0,
     gold_share=0.0,
     double_share=0.0,
+    control_share=0.0,
 )
 SCHEDULE = training.Schedule(
     steps=12, batch=4, images_per_pass=2, turns=2, learning_rate=0.03, weight_decay=0.0, seed=SEED
@@ -133,12 +139,14 @@ def routed(model: Mllm, phantoms: Phantoms) -> pl.DataFrame:
     tasks = routing.tasks_of(
         table(candidates, CANDIDATE), table(prototypes, PROTOTYPE), phantoms.images.modality, 1
     )
-    drafts = [task["options"][n % len(task["options"])] for n, task in enumerate(tasks)]
-    scored = asked(model).score(phantoms.images, [routing.query_of(task) for task in tasks])
-    rows, _ = routing.route(
-        tasks, scored, routing.drafted(tasks, drafts, "test"), {}, ROUTING, seeded("route", SEED)
-    )
-    return table(rows, TASK)
+    known = known_tasks(phantoms.items, set(kinds))
+    rows = to_ask([*tasks, *known])
+    scored = asked(model).score(phantoms.images, [routing.query_of(row) for row in rows])
+    keys = [(row["image_id"], row["question"]) for row in rows]
+    drafts = [row["options"][n % len(row["options"])] for n, row in enumerate(rows)]
+    said = Said(dict(zip(keys, scored, strict=True)), dict(zip(keys, drafts, strict=True)))
+    rng = seeded("route", SEED)
+    return table(routing.route(tasks, known, said, {}, ROUTING, Tally(), rng).rows, TASK)
 
 
 def taught(tasks: pl.DataFrame, phantoms: Phantoms) -> list[training.Sample]:
@@ -155,7 +163,7 @@ def taught(tasks: pl.DataFrame, phantoms: Phantoms) -> list[training.Sample]:
         for task in tasks.iter_rows(named=True)
     ]
     rows = lessons.training_rows(table(labels, LABEL), phantoms.images, SEED)
-    return lessons.samples_of(table(rows, TRAINING), {"expert": 1.0}, 1, SEED)
+    return [s for (s,) in lessons.samples_of(table(rows, TRAINING), 1.0, 1, SEED)]
 
 
 def loss_of(model: Mllm, samples: list[training.Sample]) -> float:
