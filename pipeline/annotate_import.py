@@ -20,7 +20,15 @@ def main() -> None:
 
     rng = seeded("agreement", params.seed, params.tag)
     found = labelling.accept(
-        tasks, given, history, spent, images, params.annotate_import, params.costs, rng
+        tasks,
+        given,
+        history,
+        spent,
+        images,
+        params.annotate_import,
+        params.route,
+        params.costs,
+        rng,
     )
     tables.write(found.labels, paths.LABELS, tables.LABEL)
     training = lessons.training_rows(found.labels, images, params.seed)

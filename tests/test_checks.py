@@ -20,19 +20,28 @@ from medq_engine.tables import ITEM, PROTOTYPE, TASK, table
 Row = dict[str, object]
 
 
-def settings(expert=1.0, audit=0.0, gold=0.0, double=0.0) -> RouteParams:
+def settings(expert=1.0, audit=0.0, gold=0.0, double=0.0, control=0.0) -> RouteParams:
     shares = {"audit_share": audit, "gold_share": gold, "double_share": double}
-    return RouteParams(entropy_quantile=0.5, agreement=0.5, expert_share=expert, **shares)
+    return RouteParams(
+        rule="risk",
+        noise_target=0.02,
+        noise_confidence=0.9,
+        entropy_quantile=0.5,
+        agreement=0.5,
+        expert_share=expert,
+        control_share=control,
+        **shares,
+    )
 
 
 def test_a_quota_is_paid_out_of_the_experts_share():
-    found = quota_of(1000, settings(0.2, audit=0.1, gold=0.05, double=0.05))
-    assert found == Quota(readings=200, audits=20, gold=10, doubles=10)
+    found = quota_of(1000, settings(0.2, audit=0.1, gold=0.05, double=0.05, control=0.2))
+    assert found == Quota(readings=200, audits=20, gold=10, doubles=10, control=40)
     assert found.experts == 180
 
 
 def test_without_checks_every_reading_is_a_label():
-    assert quota_of(100, settings(0.29)) == Quota(29, 0, 0, 0)
+    assert quota_of(100, settings(0.29)) == Quota(29, 0, 0, 0, 0)
     assert quota_of(100, settings(0.29)).experts == 29
 
 
@@ -41,13 +50,13 @@ SHARES = (0.0, 0.05, 0.1, 0.33, 0.5, 0.9, 1.0)
 
 @pytest.mark.parametrize("expert", [0.0, 0.18, 0.29, 1.0])
 def test_no_quota_is_above_the_ceiling_and_no_part_below_nothing(expert):
-    checked = [shares for shares in product(SHARES, repeat=3) if sum(shares) <= 1]
-    for (audit, gold, double), tasks in product(checked, (0, 1, 2, 3, 7, 15, 30, 101)):
-        found = quota_of(tasks, settings(expert, audit, gold, double))
+    checked = [shares for shares in product(SHARES, repeat=4) if sum(shares) <= 1]
+    for shares, tasks in product(checked, (0, 1, 2, 3, 7, 15, 30, 101)):
+        found = quota_of(tasks, settings(expert, *shares))
         assert found.readings <= expert * tasks + 1e-9
         # Every expert's task is read once, and some of them twice; gold tasks are read once.
         assert found.experts + found.doubles + found.gold == found.readings
-        assert 0 <= found.audits <= found.experts
+        assert 0 <= found.audits + found.control <= found.experts
         assert 0 <= found.doubles <= found.experts
         assert found.gold >= 0
 

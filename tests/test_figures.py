@@ -55,6 +55,7 @@ TASKS = table(
             "model_answer": "MODEL",
             "draft": "DRAFT",
             "entropy": n / 5,
+            "error": n / 10,
             "route": ("model", "draft", "expert", "deferred")[n % 4],
             "audit": n == 2,
             "gold": "GOLD" if n == 4 else "",
@@ -110,7 +111,8 @@ ANSWERS = table([{name: row[name] for name in ("item_id", "correct")} for row in
 FULL = {
     "prototypes": partial(sheets.prototype_sheet, PROTOTYPES, FAILURES, IMAGES),
     "candidates": partial(sheets.candidate_sheet, PROTOTYPES, CANDIDATES, IMAGES),
-    "routes": partial(figures.route_histogram, TASKS, 0.6),
+    "routes": partial(figures.route_histogram, TASKS, None),
+    "routes_paper": partial(figures.route_histogram, TASKS, 0.6),
     "batch": partial(sheets.batch_sheet, TASKS, IMAGES),
     "losses": partial(figures.learning_curve, np.linspace(2, 1, 30).tolist()),
     "slices": partial(figures.slice_bars, EVALUATION),

@@ -1,16 +1,41 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from medq_engine.annotations import OPTIONAL
-from medq_engine.config import AnnotateImport, Costs
+from medq_engine.config import AnnotateImport, Costs, RouteParams
 from medq_engine.descriptions import describe
-from medq_engine.labelling import Held, accept, arm_yield, corrections, label_of, noise, rate
+from medq_engine.labelling import (
+    Held,
+    accept,
+    arm_yield,
+    audits_of,
+    checked,
+    corrections,
+    label_of,
+    lift,
+    rate,
+)
 from medq_engine.language import Finding
-from medq_engine.statistics import wilson
+from medq_engine.noise import Audit, Tally
 from medq_engine.tables import LABEL, TASK, table
 
 SETTINGS = AnnotateImport(phash_bits=0, text_similarity=0.95, gold_floor=0.7)
+PAPER = RouteParams(
+    rule="paper",
+    noise_target=0.05,
+    noise_confidence=0.9,
+    entropy_quantile=0.5,
+    agreement=0.5,
+    expert_share=0.5,
+    audit_share=0.1,
+    gold_share=0.1,
+    double_share=0.0,
+    control_share=0.0,
+)
+RISK = replace(PAPER, rule="risk")
 COSTS = Costs(currency="USD", person_hour=120.0, draft=0.01, model=0.0)
 MILD = describe("mri", [Finding("aliasing", "mild")])
 
@@ -27,11 +52,11 @@ def full(answers):
     return [OPTIONAL | answer for answer in answers]
 
 
-def accepted(tasks, answers, history=(), images=None, spent=None, settings=SETTINGS):
+def accepted(tasks, answers, history=(), images=None, spent=None, settings=SETTINGS, route=PAPER):
     images = Pictures() if images is None else images
     rng = np.random.default_rng(0)
     labels, tasks = table(history, LABEL), table(tasks, TASK)
-    return accept(tasks, full(answers), labels, spent, images, settings, COSTS, rng)
+    return accept(tasks, full(answers), labels, spent, images, settings, route, COSTS, rng)
 
 
 def counting(answers):
@@ -132,7 +157,7 @@ def test_seconds_are_counted_for_the_round_and_in_all(task_row, answer_row, labe
     assert found.metrics["expert_minutes_total"] == 2.0
     ledger = found.metrics["ledger"]
     assert (ledger["round"]["labels"], ledger["total"]["labels"]) == (1, 2)
-    assert ledger["total"]["money"] == pytest.approx(120 / 3600 * 120 + 2 * 0.01)
+    assert ledger["total"]["money"] == pytest.approx(120 / 3600 * 120 + 2 * 0.03)
     assert ledger["currency"] == "USD"
 
 
@@ -142,42 +167,113 @@ def test_a_round_without_tasks_keeps_the_history(label_row):
     assert found.metrics["round"] == 0
 
 
-def test_noise_compares_experts_with_the_label_that_nobody_would_have_checked(task_row, answer_row):
+def test_an_audit_compares_people_with_the_label_that_nobody_would_have_checked(
+    task_row, answer_row
+):
     # Model says Yes, draft says No, the expert says Yes.
     tasks = [
-        task_row("a", audit=True, unreviewed="model"),
-        task_row("b", audit=True, unreviewed="draft"),
-        task_row("c", audit=True, unreviewed="model"),
-        task_row("d", audit=False, unreviewed="expert"),
+        task_row("a", audit=True, unreviewed="model", error=0.01),
+        task_row("b", audit=True, unreviewed="draft", error=0.02),
+        task_row("c", audit=False, unreviewed="expert"),
     ]
-    found = noise(table(tasks, TASK), counting(answer_row(task) for task in tasks))
-    assert (found["audited"], found["wrong"]) == (3, 1)
-    assert found["rate"] == pytest.approx(1 / 3)
-    assert (found["low"], found["high"]) == wilson(1, 3, 0.95)
-
-
-def test_without_an_audit_the_noise_is_unknown():
-    assert noise(table([], TASK), {}) == {
-        "audited": 0,
-        "wrong": 0,
-        "rate": None,
-        "low": 0.0,
-        "high": 1.0,
-    }
-    assert rate(0, 0)["rate"] is None
+    found = audits_of(table(tasks, TASK), counting(answer_row(task) for task in tasks))
+    assert found == [
+        Audit("yes-no", 0.01, 2, differs=False),
+        Audit("yes-no", 0.02, 2, differs=True),
+    ]
 
 
 def test_an_audit_whose_hints_were_opened_first_is_no_witness(task_row, answer_row):
     tasks = [task_row(name, audit=True, unreviewed="draft") for name in "ab"]
     reviewed = counting([answer_row(tasks[0]), answer_row(tasks[1], unblinded=True)])
-    found = noise(table(tasks, TASK), reviewed)
-    assert (found["audited"], found["wrong"]) == (1, 1)
+    assert len(audits_of(table(tasks, TASK), reviewed)) == 1
 
 
 def test_an_audit_that_nobody_could_judge_is_not_counted(task_row, answer_row):
     task = task_row("a", audit=True, unreviewed="draft")
     unable = answer_row(task, answer="", unjudged="black")
     assert accepted([task], [unable]).metrics["noise"]["audited"] == 0
+
+
+def round_of(task_row, answer_row, labels, audits, differ, error=0.02):
+    """Trusted labels of the model, of which some are audited, and what people say of these."""
+    tasks = [
+        task_row(f"l{n}", route="model", unreviewed="model", error=error) for n in range(labels)
+    ]
+    read = [task_row(f"a{n}", audit=True, unreviewed="model", error=error) for n in range(audits)]
+    said = [answer_row(t, answer="No" if n < differ else "Yes") for n, t in enumerate(read)]
+    return tasks + read, said
+
+
+GOLD = {"reader-1": {"tasks": 100, "right": 98}}
+
+
+def noise_of(tasks, said, settings=RISK, gold=GOLD, before=None):
+    found = table(tasks, TASK)
+    rng = np.random.default_rng(0)
+    return checked(found, counting(said), gold, before or Tally(), settings, rng)
+
+
+def test_few_wrong_labels_are_accepted_with_an_interval_of_how_many(task_row, answer_row):
+    found = noise_of(*round_of(task_row, answer_row, 100, 20, 0))
+    assert len(found.kept) == 100
+    noise = found.noise
+    assert (noise["audited"], noise["wrong"], noise["held"]) == (20, 0, 0)
+    assert 0 <= noise["low"] < noise["rate"] < noise["high"] < 0.08
+    assert noise["rate"] < 0.03
+    assert (noise["confidence"], noise["target"]) == (0.9, 0.05)
+    assert found.tally["audits"]["yes-no"]["audited"] == 20
+    assert found.tally["gold"] == {"tasks": 100, "right": 98}
+
+
+def test_labels_above_the_tightened_bar_are_held_back(task_row, answer_row):
+    tasks, said = round_of(task_row, answer_row, 100, 20, 9, error=0.03)
+    sure = [task_row(f"s{n}", route="model", unreviewed="model", error=1e-4) for n in range(50)]
+    found = noise_of(tasks + sure, said)
+    assert found.noise["held"] >= 90
+    assert {f"s{n}" for n in range(50)} <= found.kept
+    assert found.noise["rate"] < 0.05
+
+
+def test_what_is_held_back_takes_no_label(task_row, answer_row):
+    tasks, said = round_of(task_row, answer_row, 30, 10, 8, error=0.2)
+    metrics = accepted(tasks, said, route=RISK).metrics
+    assert metrics["by_route"] == {"expert": 10}
+    assert metrics["noise"]["held"] == 30
+    assert (metrics["noise"]["rate"], metrics["noise"]["high"]) == (None, 1.0)
+
+
+def test_the_papers_rule_holds_nothing_back_and_says_how_many_are_wrong(task_row, answer_row):
+    found = noise_of(*round_of(task_row, answer_row, 100, 20, 9, error=0.3), settings=PAPER)
+    assert len(found.kept) == 100
+    assert found.noise["target"] is None
+    assert 0.25 < found.noise["rate"] < 0.5
+    assert found.noise["low"] < 0.35 < found.noise["high"]
+
+
+def test_checks_of_earlier_rounds_are_not_forgotten(task_row, answer_row):
+    tasks, said = round_of(task_row, answer_row, 100, 5, 0)
+    bad = Tally({"yes-no": {"audited": 60, "differ": 20, "expected": 1.2}})
+    assert noise_of(tasks, said, PAPER, before=bad).noise["rate"] > (
+        2 * noise_of(tasks, said, PAPER).noise["rate"]
+    )
+
+
+def test_the_ledger_keeps_what_later_rounds_must_know(task_row, answer_row):
+    tasks, said = round_of(task_row, answer_row, 10, 4, 1)
+    first = accepted(tasks, said).metrics["ledger"]["total"]
+    assert first["checks"]["audits"]["yes-no"] == pytest.approx(
+        {"audited": 4, "differ": 1, "expected": 0.08}
+    )
+    both = accepted(tasks, said, spent=first).metrics["ledger"]["total"]
+    assert both["checks"]["audits"]["yes-no"]["audited"] == 8
+
+
+def test_without_an_unreviewed_label_the_noise_is_unknown():
+    found = noise_of([], [])
+    assert (found.noise["rate"], found.noise["low"], found.noise["high"]) == (None, 0.0, 1.0)
+    assert not found.kept
+    assert rate(0, 0)["rate"] is None
 
 
 def test_corrections_are_other_answers_than_the_models(task_row, answer_row):
@@ -199,6 +295,15 @@ def test_yield_counts_corrections_by_arm_without_audits(task_row, answer_row):
     found = arm_yield(table(tasks, TASK), reviewed)
     assert (found["prototype"]["labels"], found["prototype"]["corrected"]) == (2, 1)
     assert (found["control"]["labels"], found["control"]["corrected"]) == (1, 1)
+    assert found["lift"] == lift((1, 2), (1, 1))
+
+
+def test_the_lift_is_a_ratio_of_shares_and_never_of_nothing():
+    found = lift((40, 100), (10, 100))
+    assert found["value"] == pytest.approx(4, rel=0.05)
+    assert 2 < found["low"] < found["value"] < found["high"] < 8
+    assert lift((5, 10), (0, 10))["high"] > lift((5, 10), (0, 10))["low"] > 0
+    assert lift((0, 0), (1, 10)) == {"value": None, "low": None, "high": None}
 
 
 def test_gold_tasks_take_no_label_and_correct_nothing(task_row, answer_row):

@@ -91,7 +91,12 @@ def context(tmp_path):
             "evaluate": {"repeats": 5, "gamma": 0.6},
             "cluster": {"k_min": 4},
             "retrieve": {"budget": 600},
-            "route": {"expert_share": 0.18},
+            "route": {
+                "rule": "risk",
+                "expert_share": 0.18,
+                "noise_target": 0.02,
+                "noise_confidence": 0.9,
+            },
             "annotate_import": {"phash_bits": 0},
             "finetune": {
                 "train_whole": ["connector"],
@@ -129,7 +134,12 @@ def context(tmp_path):
             "mean_cosine": None,
             "left_out": {"leaks": 3, "labelled_before": 0},
         },
-        "route": {"tau_h": 0.3, "by_route": {"expert": 108, "model": 492}, "audits": 11},
+        "route": {
+            "tau_h": None,
+            "by_route": {"expert": 108, "model": 492},
+            "audits": 11,
+            "control": 9,
+        },
         "annotate_import": {
             "round": 590,
             "total": 1200,
@@ -138,10 +148,12 @@ def context(tmp_path):
             "expert_seconds": 4815.0,
             "expert_minutes_total": 160.0,
             "dropped": {"duplicates": 10},
-            "noise": {"audited": 11, "wrong": 3, **RATE},
+            "noise": {"audited": 11, "wrong": 3, **RATE}
+            | {"confidence": 0.9, "target": 0.02, "held": 7},
             "yield": {
                 "prototype": {"labels": 80, "corrected": 20, **RATE},
                 "control": {"labels": 0, "corrected": 0, "rate": None, "low": 0.0, "high": 1.0},
+                "lift": {"value": None, "low": None, "high": None},
             },
             "annotators": {"expert (simulated)": 107},
             "quality": QUALITY,

@@ -1,7 +1,8 @@
-"""What of the experts' time goes into checking: audits, gold tasks, second readings.
+"""What of the experts' time goes into checking: audits, gold tasks, second and random readings.
 
 An audit checks the labels that nobody reviews, a gold task (an image of dev, whose answer is known)
-the annotator, a second reading whether two annotators agree. All are paid out of the experts'
+the annotator, a second reading whether two annotators agree, a control task (a random image,
+whatever is thought of it) what search and ranking are worth. All are paid out of the experts'
 ceiling, so that checking costs labels and not more of their time.
 """
 
@@ -45,10 +46,11 @@ class Quota:
     audits: int
     gold: int
     doubles: int
+    control: int
 
     @property
     def experts(self) -> int:
-        """Tasks of the batch, audits included, that reach an expert."""
+        """Tasks of the batch, audits and control tasks included, that reach an expert."""
         return self.readings - self.gold - self.doubles
 
 
@@ -59,7 +61,9 @@ def quota_of(tasks: int, settings: RouteParams) -> Quota:
     gold = min(round(settings.gold_share * readings), readings - audits)
     left = min(readings - gold - audits, (readings - gold) // 2)
     doubles = min(round(settings.double_share * readings), left)
-    return Quota(readings, audits, gold, doubles)
+    # The other parts may have been rounded up.
+    control = min(round(settings.control_share * readings), readings - audits - gold - doubles)
+    return Quota(readings, audits, gold, doubles, control)
 
 
 def gold_tasks(

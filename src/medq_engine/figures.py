@@ -68,30 +68,36 @@ def nothing(reason: str, path: Path) -> None:
         figure.text(0.5, 0.5, f"nothing to show: {reason}", ha="center", va="center", color=GREY)
 
 
-def route_histogram(tasks: pl.DataFrame, tau_h: float, path: Path) -> None:
-    """Entropy of the tasks by route with the threshold, and the tasks of each route.
+def route_histogram(tasks: pl.DataFrame, tau_h: float | None, path: Path) -> None:
+    """What the routes were decided by, and the tasks of each route.
 
     Args:
         tasks: Schema TASK.
-        tau_h: Threshold on H, nats per token.
+        tau_h: The paper's threshold on H (nats per token), and H is drawn; else the probability
+            that an unreviewed label would be wrong.
     """
     if tasks.is_empty():
         return nothing("no task was routed", path)
     routes = list(ROUTE_COLOURS)
     by_route = {route: tasks.filter(pl.col("route") == route) for route in routes}
     audits = int(tasks["audit"].sum())
+    column, top, said = "error", 1.0, "probability that the label would be wrong if nobody read it"
+    if tau_h is not None:
+        column, said = "entropy", "H: uncertainty of the model's answer (nats per token)"
+        top = max(tasks["entropy"].max(), tau_h, 1e-6)
     with drawing(path, 9, 3.6) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.hist(
-            [by_route[route]["entropy"].to_numpy() for route in routes],
-            bins=np.linspace(0, max(tasks["entropy"].max(), tau_h, 1e-6), 41),
+            [by_route[route][column].to_numpy() for route in routes],
+            bins=np.linspace(0, top, 41),
             stacked=True,
             color=list(ROUTE_COLOURS.values()),
             label=routes,
         )
-        left.axvline(tau_h, color="black", ls="--", lw=1.2, label=f"threshold {tau_h:.3f}")
-        left.set(xlabel="H: uncertainty of the model's answer (nats per token)", ylabel="tasks")
-        left.set(title="Unsure tasks keep the draft")
+        if tau_h is not None:
+            left.axvline(tau_h, color="black", ls="--", lw=1.2, label=f"threshold {tau_h:.3f}")
+        left.set(xlabel=said, ylabel="tasks")
+        left.set(title="Sure labels are kept" if tau_h is None else "Unsure tasks keep the draft")
         left.yaxis.set_major_locator(MaxNLocator(integer=True))
         left.grid(axis="y")
         left.legend(title="route")

@@ -1,8 +1,9 @@
 """What labels cost: seconds and money by route, annotator and purpose, per round and in all.
 
 People are paid by the hour; the model and the draft annotator by the answer, and both answer every
-task before it is routed, also one that is deferred. What people spend on checking (audits, gold
-tasks, second readings, adjudications) is part of what their labels cost.
+task and its witnesses (`evidence`) before it is routed, also one that is deferred. What people
+spend on checking (audits, gold tasks, second readings, adjudications) is part of what their labels
+cost.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import polars as pl
 
 from medq_engine.annotations import Reading
 from medq_engine.config import Costs
+from medq_engine.evidence import WITNESSES
 from medq_engine.readings import by_task
 
 HOUR = 3600.0  # seconds
@@ -59,7 +61,10 @@ def ledger_of(
             part["seconds"] += float(row["seconds"])
             part["money"] += money
     by_route = {}
-    for route, count in sorted(Counter(tasks["route"]).items()):
+    answers = Counter()
+    for route, kind in tasks.select("route", "question_type").iter_rows():
+        answers[route] += 1 + len(WITNESSES[kind])
+    for route, count in sorted(answers.items()):
         part = by_route[route] = _nothing("labels")
         part["labels"] = labels.get(route, 0)
         part["money"] = count * (costs.draft + costs.model)
@@ -108,34 +113,22 @@ def _sum(a: Mapping[str, object], b: Mapping[str, object]) -> dict[str, object]:
 
 
 def by_random_choice(
-    tasks: pl.DataFrame,
-    spent: int,
-    bought: int,
-    disputed: Mapping[str, float | None],
-    undisputed: Mapping[str, float | None],
+    spent: int, bought: int, control: Mapping[str, float | None]
 ) -> dict[str, object]:
     """What as many readings of random pool images would have corrected, beside what these did.
 
-    A random image shows a wrong answer of the model with probability
-    p = d * P(wrong | disputed) + (1 - d) * P(wrong | not disputed): d is the share of the control
-    arm, drawn at random, on which model and draft disagree; the first probability comes from the
-    control images that experts read, the second from the audit. The bounds of both intervals are
-    taken together, so the interval is on the wide side. None where a part was never measured.
+    Control tasks reach experts at random, whatever is thought of them, so that the share of them
+    that was corrected is that of a random image.
 
     Args:
-        tasks: All tasks of the round (schema TASK).
         spent: The experts' readings that gave a label.
         bought: How many of them corrected the model.
-        disputed, undisputed: Rate and interval (`rate`, `low`, `high`) of the two probabilities.
+        control: Share of the control tasks that was corrected, with interval (`rate`, `low`,
+            `high`); None where nobody read one.
     """
-    control = tasks.filter(pl.col("arm") == "control")
-    in_dispute = (control["unreviewed"].is_in(["expert", "deferred"])).mean()
-    measured = len(control) and None not in (disputed["rate"], undisputed["rate"])
     chance = {
-        name: in_dispute * disputed[part] + (1 - in_dispute) * undisputed[part]
-        if measured
-        else None
-        for name, part in (("", "rate"), ("_low", "low"), ("_high", "high"))
+        name: control[part] for name, part in (("", "rate"), ("_low", "low"), ("_high", "high"))
     }
-    corrected = {f"corrected{name}": None if p is None else spent * p for name, p in chance.items()}
+    known = control["rate"] is not None
+    corrected = {f"corrected{name}": spent * p if known else None for name, p in chance.items()}
     return {"labels": spent, "bought": bought, **corrected}

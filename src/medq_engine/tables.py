@@ -137,6 +137,8 @@ TASK = {
     "unreviewed": pl.String,
     "gold": pl.String,
     "readers": pl.Int32,
+    "error": pl.Float64,
+    "error_sd": pl.Float64,
     "round": pl.Int32,
 }
 LABEL = {
