@@ -8,7 +8,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup round rounds encoder-study calibration bench-degradations bench-inference bench-finetune test lint mlflow lock clean
+.PHONY: help setup round rounds efficiency encoder-study route-study calibration bench-degradations bench-inference bench-finetune test lint mlflow lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -37,9 +37,17 @@ rounds: $(READY) ## N=3 rounds in a row, each closed (committed, tagged, in MLfl
 	  $(MAKE) --no-print-directory round; medq close; \
 	done; medq history
 
+efficiency: $(READY) ## strategies compared over seeds and rounds; goes on where it was stopped
+	dvc repro data/dvc.yaml:baselines data/dvc.yaml:embeddings data/dvc.yaml:drafts models/dvc.yaml:replay
+	python -m pipeline.efficiency
+
 encoder-study: $(READY) ## which encoder finds the fault that it is shown (reads the simulated truth)
 	dvc repro data/dvc.yaml:pool models/dvc.yaml:base
 	python -m pipeline.encoder_study
+
+route-study: $(READY) ## is the noise estimate right? simulated rounds (reads the simulated truth); docs/results/
+	dvc repro cluster data/dvc.yaml:embeddings
+	python -m pipeline.route_study
 
 calibration: $(READY) ## the strength of mild and severe, for every degradation; docs/degradations/
 	dvc repro data/dvc.yaml:images

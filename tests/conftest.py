@@ -157,6 +157,8 @@ def task_row() -> Callable[..., Row]:
             "unreviewed": "expert",
             "gold": "",
             "readers": 1,
+            "error": 0.2,
+            "error_sd": 0.7,
             "round": 1,
         } | changes
 

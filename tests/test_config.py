@@ -75,6 +75,11 @@ def test_a_missing_key_is_named(raw, load, key):
         ("route.expert_share", 1.1),
         ("route.gold_share", -0.1),
         ("route.double_share", 1.1),
+        ("route.control_share", -0.1),
+        ("route.noise_target", 1.1),
+        ("route.noise_confidence", 0.5),
+        ("route.noise_confidence", 1.0),
+        ("route.rule", "entropy"),
         ("annotate_import.gold_floor", 1.1),
         ("costs.person_hour", -1.0),
         ("costs.draft", float("inf")),
@@ -143,11 +148,13 @@ def test_the_mix_of_the_pool_is_no_more_than_all_of_it(raw, load):
 
 
 def test_checks_take_no_more_than_all_of_the_experts_time(raw, load):
-    raw["route"] |= {"audit_share": 0.5, "gold_share": 0.25, "double_share": 0.5}
-    with pytest.raises(ParamsError, match=r"route: .*audit_share, gold_share and double_share"):
+    shares = {"audit_share": 0.5, "gold_share": 0.25, "double_share": 0.125}
+    raw["route"] |= shares | {"control_share": 0.25}
+    names = "audit_share, gold_share, double_share and control_share"
+    with pytest.raises(ParamsError, match=rf"route: .*{names}"):
         load(raw)
-    raw["route"]["double_share"] = 0.25
-    assert load(raw).route.double_share == 0.25
+    raw["route"]["control_share"] = 0.125
+    assert load(raw).route.control_share == 0.125
 
 
 def test_a_share_may_be_written_as_a_whole_number(raw, load):

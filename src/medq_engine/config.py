@@ -235,7 +235,7 @@ class Cluster:
     k_min: Annotated[int, Field(ge=2)]
     k_max: Annotated[int, Field(ge=2)]
     text_weight: Annotated[float, Field(ge=0)]
-    anchor: Literal["medoid", "centroid"]
+    anchor: Literal["contrast", "medoid", "centroid"]
 
     def __post_init__(self) -> None:
         if self.k_max < self.k_min:
@@ -243,11 +243,22 @@ class Cluster:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Retrieve:
-    """Cosine threshold, budget and guards of the search."""
+class Saturation:
+    """Readings that a round must spend on a fault to count as tried; the effect that matters."""
 
+    least_readings: Positive
+    least_effect: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Retrieve:
+    """How images are chosen, and threshold, budget and guards of the search."""
+
+    strategy: Literal["prototypes", "random", "entropy", "coreset", "typiclust"]
     threshold: Annotated[float, Field(ge=-1, le=1)]
     alpha: Annotated[float, Field(ge=0)]
+    budget_rule: Literal["paper", "bandit"]
+    saturation: Saturation
     budget: Positive
     control_share: Share
     near_duplicate: Annotated[float, Field(ge=-1, le=1)]
@@ -256,18 +267,23 @@ class Retrieve:
 
 @dataclass(frozen=True, config=STRICT)
 class RouteParams:
-    """Thresholds of the three-way rule, the expert's share, and what of it goes into checking."""
+    """The rule with its target or thresholds, the experts' share, what of it goes into checking."""
 
+    rule: Literal["risk", "paper"]
+    noise_target: Share
+    noise_confidence: Annotated[float, Field(gt=0.5, lt=1)]
     entropy_quantile: Share
     agreement: Share
     expert_share: Share
     audit_share: Share
     gold_share: Share
     double_share: Share
+    control_share: Share
 
     def __post_init__(self) -> None:
-        if self.audit_share + self.gold_share + self.double_share > 1:
-            raise ValueError("audit_share, gold_share and double_share together are above 1")
+        checks = ("audit_share", "gold_share", "double_share", "control_share")
+        if sum(getattr(self, name) for name in checks) > 1:
+            raise ValueError(f"{', '.join(checks[:-1])} and {checks[-1]} together are above 1")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -293,6 +309,7 @@ class Costs:
 class Finetune:
     """LoRA, schedule and mixture of the round's adapter."""
 
+    start: Literal["base", "incumbent"]
     rank: Positive
     lora_alpha: Positive
     adapt: Annotated[tuple[Part, ...], Field(min_length=1)]
@@ -305,6 +322,7 @@ class Finetune:
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
     replay: Annotated[float, Field(ge=0, lt=1)]
+    expert_share: Share | None
     views: Positive
     route_weight: Annotated[dict[Route, Share], every(Route)]
 
@@ -316,6 +334,13 @@ class QualityGate:
     resamples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     margin: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stopping:
+    """The price below which another round is not worth its labels: points of accuracy an hour."""
+
+    least_gain: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -355,6 +380,7 @@ class Params:
     costs: Costs
     finetune: Finetune
     quality_gate: QualityGate
+    stopping: Stopping
 
     def __post_init__(self) -> None:
         # DVC cannot pad a number in a path, so the padded name stands beside it.

@@ -43,7 +43,7 @@ class Played:
     evaluating: int
 
 
-def play_by(server: FakeServer, root: Path, max_requests: int = 1000) -> None:
+def play_by(server: FakeServer, root: Path, max_requests: int = 3000) -> None:
     """Let a server take all three parts."""
     path = root / "params.yaml"
     yaml = YAML()
@@ -58,7 +58,7 @@ def play_by(server: FakeServer, root: Path, max_requests: int = 1000) -> None:
         "drafts": {"endpoint": "fake"},
         "evaluate": {"repeats": REPEATS},
         # Many a task is uncertain enough for its draft, so that unread drafts meet that route.
-        "route": {"entropy_quantile": 0.3},
+        "route": {"rule": "paper", "entropy_quantile": 0.3},
     }
     merge(params, changes)
     with path.open("w", encoding="utf-8") as file:

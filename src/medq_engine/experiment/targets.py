@@ -1,0 +1,54 @@
+"""The targets of the experiment: what the paper has, what was aimed at, what was measured."""
+
+from collections.abc import Mapping
+
+from medq_engine import markdown
+from medq_engine.experiment.findings import World
+from medq_engine.experiment.grid import Roles
+from medq_engine.experiment.wording import NONE, at_least, percent, times
+
+
+def section(worlds: Mapping[str, World], roles: Roles) -> str:
+    """The table of targets, in Markdown."""
+    main, number, rows = worlds[roles.world], roles.round, []
+
+    def add(measure: str, paper: str, target: str, said: str, met: bool | None) -> None:
+        verdict = NONE if met is None else "yes" if met else "no"
+        rows.append((measure, paper, target, said, verdict))
+
+    for name, paper, target, least, bound in (
+        (roles.world, "> 4", ">= 10, lower bound > 4", 10, 4),
+        (roles.common, "> 4", ">= 3", 3, 0),
+    ):
+        world = worlds.get(name)
+        found = world and world.efficiency(roles.engine, number, roles.random, "labels")
+        met = None
+        if found:
+            value, low = at_least(found)
+            met = value >= least and low > bound
+        add(f"label efficiency against random, {name}", paper, target, times(found), met)
+    rivals = {
+        name: found
+        for name in roles.others
+        if (found := main.efficiency(roles.engine, number, [name], "labels"))
+    }
+    best = min(rivals, key=lambda name: at_least(rivals[name]), default=None)
+    value, low = at_least(rivals[best]) if best else (0.0, 0.0)
+    said = f"{times(rivals[best])}: {best}" if best else NONE
+    met = value > 1.5 and low > 1 if best else None
+    add("against the best other strategy", NONE, "> 1.5, lower bound > 1", said, met)
+    rounds = main.rounds(roles.engine)
+    last = rounds[-1] if rounds else 0
+    gap = main.gap_closed(roles.engine, last, None)
+    met = gap.value >= 0.85 if gap else None
+    said = f"{percent(gap)} %, {last} rounds" if gap else NONE
+    add("gap from base to expert closed", "81 %", ">= 85 %", said, met)
+    if rounds:
+        cost = main.spending(roles.engine, last)
+        noise = cost.wrong / max(1, cost.unreviewed)
+        said = f"{cost.expert_share:.0%}, {cost.wrong} of {cost.unreviewed} wrong ({noise:.1%})"
+        met = cost.expert_share <= 0.10 and noise <= 0.02
+        add("expert share of labels", "18 %", "<= 10 % at <= 2 % noise unreviewed", said, met)
+    table = markdown.table(("measure", "paper", "target", "measured", "met"), rows, limit=200)
+    budget = f"Efficiencies at what the engine has spent after round {number}."
+    return f"## Targets (simulated)\n\n{table}\n\n{budget}"
