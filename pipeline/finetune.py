@@ -34,7 +34,7 @@ def main() -> None:
         replay,
         settings.steps * settings.batch,
         replay_share=settings.replay,
-        expert_share=settings.expert_share,
+        fine_share=settings.fine_share,
         route_weight=settings.route_weight,
         views=settings.views,
         seed=params.seed,

@@ -108,19 +108,19 @@ def test_training_rows_are_seeded_by_task_and_not_by_place(label_row, pool):
     assert training_rows(table(rows[::-1], LABEL), pool, seed=1) == both[::-1]
 
 
-def lesson(route: str, value: int = 0) -> dict[str, object]:
-    turn = {"question": "Q?", "options": ["Yes", "No"], "answer": "Yes"}
+def lesson(route: str, value: int = 0, answer: str = "Mild") -> dict[str, object]:
+    turn = {"question": "Q?", "options": ["None", "Mild"], "answer": answer}
     image = {"bytes": png(value), "path": "x"}
     named = {"image_id": f"{route}-{value}", "modality": "mri"}
     return {**named, "image": image, "turns": [turn], "route": route}
 
 
-def mixed(routes: dict[str, int], count: int, replay: int = 20, **changes):
-    """A mixture of so many labels a route; their pixels are 0.., those of replay are 100.."""
-    names = [route for route, number in routes.items() for _ in range(number)]
-    rows = [lesson(route, value) for value, route in enumerate(names)]
+def mixed(faulty: int, fine: int, count: int, replay: int = 20, route: str = "expert", **changes):
+    """A mixture: labels of faulty images have the pixels 0.., of fine ones 50.., replay 100..."""
+    rows = [lesson(route, value) for value in range(faulty)]
+    rows += [lesson(route, 50 + value, "None") for value in range(fine)]
     old = table([lesson("expert", 100 + value) for value in range(replay)], TRAINING)
-    settings = {"replay_share": 0.25, "expert_share": 0.5, "route_weight": WEIGHTS}
+    settings = {"replay_share": 0.25, "fine_share": 0.5, "route_weight": WEIGHTS}
     settings |= {"views": 2, "seed": 1} | changes
     return mixture(table(rows, TRAINING), old, count, **settings)
 
@@ -130,44 +130,43 @@ def values(samples) -> list[int]:
 
 
 def test_every_kind_has_its_share_however_few_its_images_are():
-    found = values(mixed({"expert": 2, "model": 6}, 40))
+    found = values(mixed(6, 2, 40))
     assert len(found) == 40
     assert sum(value >= 100 for value in found) == 10
-    assert sum(value < 2 for value in found) == 15
+    assert sum(50 <= value < 100 for value in found) == 15
 
 
 def test_images_of_a_kind_are_seen_equally_often():
-    found = values(mixed({"expert": 3, "model": 5}, 40))
-    for kind in (range(3), range(3, 8)):
+    found = values(mixed(3, 5, 40))
+    for kind in (range(3), range(50, 55)):
         seen = [found.count(value) for value in kind]
         assert max(seen) - min(seen) <= 1
 
 
-@pytest.mark.parametrize("route", ["expert", "model"])
-def test_where_one_kind_is_missing_the_other_has_all(route):
-    found = values(mixed({route: 3}, 40))
-    assert sum(value < 3 for value in found) == 30
+@pytest.mark.parametrize(("faulty", "fine"), [(3, 0), (0, 3)])
+def test_where_one_kind_is_missing_the_other_has_all(faulty, fine):
+    found = values(mixed(faulty, fine, 40))
+    assert sum(value < 100 for value in found) == 30
 
 
-def test_without_a_share_of_experts_every_label_is_seen_as_often():
-    found = values(mixed({"expert": 2, "model": 6}, 40, expert_share=None, replay_share=0.0))
-    assert {found.count(value) for value in range(8)} == {5}
+def test_without_a_share_of_fine_images_every_label_is_seen_as_often():
+    found = values(mixed(6, 2, 40, fine_share=None, replay_share=0.0))
+    assert {found.count(value) for value in (*range(6), 50, 51)} == {5}
 
 
 def test_a_label_weighs_what_its_route_is_trusted_and_replay_has_full_weight():
-    found = mixed({"model": 2}, 8)
+    found = mixed(2, 2, 8, route="model")
     assert {sample.weight for sample in found[:6]} == {0.5}
     assert {sample.weight for sample in found[6:]} == {1.0}
 
 
 def test_labels_of_a_route_without_trust_are_not_trained_on():
-    assert all(value != 0 for value in values(mixed({"draft": 1, "expert": 1}, 12)))
-    assert mixed({"draft": 3}, 12) == []
+    assert mixed(3, 3, 12, route="draft") == []
 
 
 def test_the_mixture_is_seeded():
     def drawn(seed: int) -> list[int]:
-        return values(mixed({"expert": 6}, 10, replay=40, seed=seed))
+        return values(mixed(6, 0, 10, replay=40, seed=seed))
 
     assert drawn(1) == drawn(1) != drawn(2)
 

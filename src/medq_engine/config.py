@@ -322,7 +322,7 @@ class Finetune:
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
     replay: Annotated[float, Field(ge=0, lt=1)]
-    expert_share: Share | None
+    fine_share: Share | None
     views: Positive
     route_weight: Annotated[dict[Route, Share], every(Route)]
 

@@ -20,8 +20,8 @@ are put into the images, and the oracle that counts the hits serves this report 
 For each of {tasks} faults that the base was not taught (counted once a modality), the pool images
 of the modality are ranked by what dev shows of the fault: {fewest} to {most} labelled images. A hit
 is a pool image with the fault; the base rate is {rate:.1%} on average, so a perfect search has a
-lift of {ceiling:.0f} at k = 50. Intervals are 95 % bootstraps over faults. What the encoder looks at
-and how it is whitened were chosen on such reports, at the seed of `params.yaml`: another seed is
+lift of {ceiling:.0f} at k = 50. Intervals are 95 % bootstraps over faults. What the encoder looks
+at and how it is whitened were chosen on such reports, at the seed of `params.yaml`: another seed is
 the fairer test.
 
 - *one image*: every dev image of the fault by itself, as a prototype with a single failure would;

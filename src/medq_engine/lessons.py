@@ -111,23 +111,24 @@ def mixture(
     count: int,
     *,
     replay_share: float,
-    expert_share: float | None,
+    fine_share: float | None,
     route_weight: Mapping[str, float],
     views: int,
     seed: int,
 ) -> list[Sample]:
     """`count` samples of new labels and old lessons, each kind with its share.
 
-    What experts said is what the model did not know: it fills `expert_share` of the new samples,
-    however few images it is on, and is seen the more often for it. Labels that nobody reviewed fill
-    the others. Where one kind is missing, the other has all.
+    Labels are bought where the model fails, so few of them are of fine images, and a model that is
+    taught with them as they come sees faults everywhere: images without a fault have a share of
+    their own, however few they are. Where one kind is missing, the other has all.
 
     Args:
         labels: Schema TRAINING. Labels of a route with weight 0 are kept as data, not trained on.
         replay: Schema TRAINING, what the base was taught with.
         count: Samples in all; the same image may be among them many times.
         replay_share: Share of `replay` in all samples.
-        expert_share: Share of experts' labels in the new samples; None takes every label as often.
+        fine_share: Share of the new samples whose image shows no fault; None takes every label as
+            often.
         route_weight: Trust in the labels of each route, the weight of their loss.
         views: Different views of each image.
         seed: Of views and order.
@@ -135,21 +136,26 @@ def mixture(
     Returns:
         Samples, an empty list if no label is to be trained on.
     """
-    by_route = {
-        route: samples_of(labels.filter(pl.col("route") == route), weight, views, seed)
-        for route, weight in route_weight.items()
+    trusted = [
+        images
+        for route, weight in sorted(route_weight.items())
         if weight
-    }
-    experts = by_route.pop("expert", [])
-    others = [images for route in sorted(by_route) for images in by_route[route]]
-    if not experts and not others:
+        for images in samples_of(labels.filter(pl.col("route") == route), weight, views, seed)
+    ]
+    if not trusted:
         return []
-    if expert_share is None:
-        experts, others = experts + others, []
+    apart = fine_share is not None
+    fine = [images for images in trusted if apart and shows_nothing(images[0])]
+    faulty = [images for images in trusted if not (apart and shows_nothing(images[0]))]
     old = round(replay_share * count) if len(replay) else 0
-    share = 1.0 if not others else 0.0 if not experts else expert_share
-    taught = round((share or 0.0) * (count - old))
-    lessons = samples_of(replay, 1.0, 1, seed) if old else []
-    kinds = ((experts, taught), (others, count - old - taught), (lessons, old))
+    share = 0.0 if not fine else 1.0 if not faulty else fine_share
+    good = round(share * (count - old))
+    taught = samples_of(replay, 1.0, 1, seed) if old else []
+    kinds = ((faulty, count - old - good), (fine, good), (taught, old))
     rng = seeded("mixture", seed)
     return [one for groups, size in kinds if size for one in dealt(groups, size, rng)]
+
+
+def shows_nothing(sample: Sample) -> bool:
+    """True if what is taught about an image is that it has no fault."""
+    return any(turn.answer in NOTHING_SEEN for turn in sample.turns)
