@@ -42,7 +42,7 @@ efficiency: $(READY) ## strategies compared over seeds and rounds; goes on where
 	python -m pipeline.efficiency
 
 encoder-study: $(READY) ## which encoder finds the fault that it is shown (reads the simulated truth)
-	dvc repro data/dvc.yaml:pool models/dvc.yaml:base
+	dvc repro data/dvc.yaml:benchmark data/dvc.yaml:pool models/dvc.yaml:base
 	python -m pipeline.encoder_study
 
 route-study: $(READY) ## is the noise estimate right? simulated rounds (reads the simulated truth); docs/results/
