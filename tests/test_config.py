@@ -38,7 +38,7 @@ def put(values: dict[str, object], key: str, value: object) -> None:
 def test_the_repositorys_params_are_valid_and_frozen():
     params = load_params(PARAMS)
     assert params.evaluate.gamma == 0.6
-    assert params.cluster.anchor == "medoid"
+    assert params.cluster.anchor == "contrast"
     with pytest.raises(FrozenInstanceError):
         params.seed = 1
 
