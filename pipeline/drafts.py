@@ -1,7 +1,8 @@
 """drafts: what the simulated draft annotator answers to every question about pool and dev images.
 
 This is the one stage that reads the oracle. The loop sees answers, never truth. Images of dev are
-drafted because gold tasks must look like the others. Where an endpoint drafts (drafts.endpoint),
+drafted because gold tasks must look like the others, and because routing learns there, where truth
+is known, what a draft is worth. Where an endpoint drafts (drafts.endpoint),
 the table stays empty: route asks it about the round's tasks alone.
 """
 

@@ -21,7 +21,7 @@ from medq_engine.experiment.grid import Grid, read_grid
 from medq_engine.experiment.plan import Repository, Step
 from medq_engine.experiment.recipe import Stage
 from medq_engine.experiment.results import Result
-from pipeline import paths, stage
+from pipeline import machine, paths, stage
 
 GRID = Path("pipeline/efficiency.yaml")
 PAGE = Path("docs/results/efficiency.md")
@@ -41,12 +41,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="PART", help="one part of the grid")
     parser.add_argument("--minutes", type=float, help="begin no cell after so many minutes")
     return parser.parse_args()
-
-
-def commit() -> str:
-    """What the working tree is."""
-    words = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def left_by(root: Path, name: str) -> Path:
@@ -113,7 +107,7 @@ def run(root: Path, repository: Repository, given: argparse.Namespace, grid: Gri
     for path in sorted(CELLS.glob("*.json")):
         found = results.read(path)
         pace.add(found["cell"], found)
-    own, now = repository.keys(repository.inputs, repository.params), commit()
+    own, now = repository.keys(repository.inputs, repository.params), machine.commit()
 
     def start(step: Step, pool: ProcessPoolExecutor) -> "Future[Result]":
         places = inputs.prepare(

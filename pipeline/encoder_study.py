@@ -5,7 +5,6 @@ how many show the fault, over the base rate? Writes docs/results/retrieval.md an
 reads the oracle, so it reports and decides nothing in the loop.
 """
 
-import subprocess
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -24,7 +23,7 @@ from medq_engine.models.features import by_depth
 from medq_engine.parallel import map_indices
 from medq_engine.phantom_lessons import draw_phantoms
 from medq_engine.simulation import from_png
-from pipeline import models, paths, stage
+from pipeline import machine, models, paths, stage
 
 PAGE = Path("docs/results/retrieval.md")
 FIGURE = Path("docs/results/retrieval.png")
@@ -111,9 +110,7 @@ def main() -> None:
                     encoder_report.measure(name, space, vectors[here], vectors[pool], asked)
                 )
                 print(f"{name}, {space}: {rows[-1].lift['contrast', 50].mean():.1f} x", flush=True)
-    words = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    made = f"{date.today().isoformat()}, commit `{commit}`"
+    made = f"{date.today().isoformat()}, commit `{machine.commit()}`"
     page = encoder_page.page(rows, rows[-1], asked, made, params.seed)
     tables.replace(PAGE, page.encode())
     encoder_page.draw(rows, rows[-1], asked, params.seed, FIGURE)

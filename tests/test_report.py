@@ -90,7 +90,7 @@ def context(tmp_path):
             "expert": {"accuracy": 0.95, "seconds": 45.0},
             "evaluate": {"repeats": 5, "gamma": 0.6},
             "cluster": {"k_min": 4},
-            "retrieve": {"budget": 600},
+            "retrieve": {"budget": 600, "strategy": "prototypes"},
             "route": {
                 "rule": "risk",
                 "expert_share": 0.18,
@@ -133,6 +133,8 @@ def context(tmp_path):
             "control": 60,
             "mean_cosine": None,
             "left_out": {"leaks": 3, "labelled_before": 0},
+            "dropped": {},
+            "cured": {},
         },
         "route": {
             "tau_h": None,
@@ -362,6 +364,29 @@ def test_deferred_tasks_and_the_weight_of_each_route_are_told(context):
     text = re.sub(r"\s+", "", report.render(context))
     assert '<thscope="row">draft</th><td>0</td><td>0</td><td>0.00</td>' in text
     assert '<thscope="row">deferred</th><td>31</td><td>0</td><td>-</td>' in text
+
+
+def test_faults_that_get_no_budget_are_told_with_the_reason(context):
+    told = "No images were fetched for these faults"
+    assert told not in text_of(report.render(context))
+    context["retrieve"] |= {
+        "dropped": {"smoke, endoscopy": "40 readings in rounds 1 and 2 cured nothing"},
+        "cured": {
+            "smoke, endoscopy": {"readings": 40, "hits": 9}
+            | {"cured": 0.012, "low": 0.001, "high": 0.03}
+        },
+    }
+    text = text_of(report.render(context))
+    assert told in text
+    assert "smoke, endoscopy: 40 readings in rounds 1 and 2 cured nothing." in text
+    assert "1.2% (0.1% to 3.0%)" in text
+
+
+def test_images_of_another_strategy_are_not_said_to_resemble_prototypes(context):
+    context["params"]["retrieve"]["strategy"] = "entropy"
+    text = text_of(report.render(context))
+    assert "by entropy" in text
+    assert "resemble a prototype" not in text
 
 
 def test_nothing_is_requested_from_outside(context):

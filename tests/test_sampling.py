@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medq_engine.sampling import entropy, k_center, most_uncertain, typical
+from medq_engine.sampling import choose, entropy, k_center, most_uncertain, typical
 
 NONE = np.array([], dtype=int)
 
@@ -57,3 +57,23 @@ def test_no_more_than_there_is_and_nothing_twice(choose, blobs):
     taken = choose(blobs, np.arange(30, 35), NONE, 50)
     assert sorted(taken) == [30, 31, 32, 33, 34]
     assert choose(blobs, NONE, NONE, 3) == []
+
+
+def test_a_strategy_is_chosen_by_its_name(blobs):
+    asked = []
+
+    def answers(rows):
+        asked.append(rows)
+        return [np.array([0.5, 0.5]) if i == 31 else np.array([1.0, 0.0]) for i in rows]
+
+    def taken(strategy):
+        rng = np.random.default_rng(0)
+        return choose(strategy, blobs, np.arange(1, 35), np.array([0]), 2, answers, rng)
+
+    assert taken("entropy") == [31, 1]
+    assert len(asked) == 1
+    assert taken("coreset") == k_center(blobs, np.arange(1, 35), np.array([0]), 2)
+    drawn = int(np.random.default_rng(0).integers(2**31))
+    assert taken("typiclust") == typical(blobs, np.arange(1, 35), np.array([0]), 2, drawn)
+    assert taken("random") == taken("random") != taken("coreset")
+    assert len(asked) == 1

@@ -25,7 +25,8 @@ DEV_SD = 0.5
 """Before dev is looked at: standard deviation of the log factor of a cross-fitted error."""
 DRIFT_SD = 0.3
 """How far a batch may be from dev: a factor of 1.35 is one standard deviation. Between dev and
-simulated batches it was 0.2 to 0.5, mostly towards fewer errors (`make route-study` checks it)."""
+simulated batches it was 0.2 to 0.5, mostly towards fewer errors (`make route-study` checks it).
+Both were chosen with the truth of simulated batches at hand; another world's may be larger."""
 MOST = 0.3
 """No label that is wrong with this probability is accepted, however many sure ones make up for it;
 so labels of dev that are less sure say nothing of those that may be."""

@@ -25,7 +25,8 @@ from medq_engine.vocabulary import QUESTION_TYPES, Route
 DRAFT_WEIGHT, OWN_WEIGHT = 2.0, 0.7
 RIDGE, BIAS_RIDGE = 1.0, 2.0
 PRIOR_TASKS = 30
-"""Pseudo-tasks an option that hold the prevalences of a batch to those of dev."""
+"""Pseudo-tasks an option that hold the prevalences of a batch to those of dev; chosen with the
+truth of simulated batches at hand."""
 STEPS = 50
 FOLDS = 5
 
