@@ -27,15 +27,6 @@ GRID = Path("pipeline/efficiency.yaml")
 PAGE = Path("docs/results/efficiency.md")
 CELLS = Path("docs/results/efficiency/cells")
 SCRATCH = paths.WORK / "efficiency"
-# Workers share the cores: their numerical libraries take one each, as torch does in a cell. Memory
-# that a training step gives back is kept for the next one (glibc), which spares a tenth of its time.
-WORKERS = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30),
-    "MALLOC_TOP_PAD_": str(2**28),
-}
 
 
 class CellError(MedqError):
@@ -130,7 +121,8 @@ def run(root: Path, repository: Repository, given: argparse.Namespace, grid: Gri
         )
         return pool.submit(work, step, places, root, now)
 
-    os.environ.update(WORKERS)
+    # Workers share the cores: their numerical libraries take one each, as torch does in a cell.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), die_with_parent) as pool:
         limit = 60 * given.minutes if given.minutes is not None else None
         begin = partial(start, pool=pool)

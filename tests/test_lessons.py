@@ -143,6 +143,26 @@ def test_images_of_a_kind_are_seen_equally_often():
         assert max(seen) - min(seen) <= 1
 
 
+def test_every_fault_has_the_same_share_however_few_its_images_are():
+    turns = [
+        ("What?", ["blur", "haze"], "blur"),
+        ("What?", ["blur", "haze"], "haze"),
+        ("Is there smoke?", ["Yes", "No"], "Yes"),
+        ("Is there smoke?", ["Yes", "No"], "No"),
+    ]
+    names = ("question", "options", "answer")
+    rows = [
+        lesson("expert", value) | {"turns": [dict(zip(names, turns[kind], strict=True))]}
+        for value, kind in enumerate((0, 0, 0, 1, 2, 3))
+    ]
+    settings = {"replay_share": 0.0, "route_weight": WEIGHTS, "views": 1, "seed": 1}
+    none = table([], TRAINING)
+    found = values(mixture(table(rows, TRAINING), none, 24, fine_share=0.3, **settings))
+    assert [found.count(value) for value in range(6)] == [2, 2, 2, 6, 6, 6]
+    found = values(mixture(table(rows, TRAINING), none, 24, fine_share=None, **settings))
+    assert {found.count(value) for value in range(6)} == {4}
+
+
 @pytest.mark.parametrize(("faulty", "fine"), [(3, 0), (0, 3)])
 def test_where_one_kind_is_missing_the_other_has_all(faulty, fine):
     found = values(mixed(faulty, fine, 40))

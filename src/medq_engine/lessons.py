@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from medq_engine.degradations import DEGRADATIONS
 from medq_engine.descriptions import findings_in, turns
 from medq_engine.language import (
     NO_DEGRADATION,
@@ -22,6 +23,7 @@ from medq_engine.tables import Images
 
 NOTHING_SEEN = (NO_DEGRADATION, SEVERITY_OPTIONS[0])
 """Answers after which an image has no fault at all: all that a reading of it teaches is known."""
+FAULTS = frozenset(degradation.label for degradation in DEGRADATIONS.values())
 
 
 def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
@@ -120,7 +122,9 @@ def mixture(
 
     Labels are bought where the model fails, so few of them are of fine images, and a model that is
     taught with them as they come sees faults everywhere: images without a fault have a share of
-    their own, however few they are. Where one kind is missing, the other has all.
+    their own, however few they are. Among the others every fault has the same share (class-balanced
+    sampling), or what is rare drowns in what everybody knows. Where one kind is missing, the other
+    has all.
 
     Args:
         labels: Schema TRAINING. Labels of a route with weight 0 are kept as data, not trained on.
@@ -128,7 +132,7 @@ def mixture(
         count: Samples in all; the same image may be among them many times.
         replay_share: Share of `replay` in all samples.
         fine_share: Share of the new samples whose image shows no fault; None takes every label as
-            often.
+            often, whatever it shows.
         route_weight: Trust in the labels of each route, the weight of their loss.
         views: Different views of each image.
         seed: Of views and order.
@@ -144,18 +148,30 @@ def mixture(
     ]
     if not trusted:
         return []
-    apart = fine_share is not None
-    fine = [images for images in trusted if apart and shows_nothing(images[0])]
-    faulty = [images for images in trusted if not (apart and shows_nothing(images[0]))]
+    by_fault: dict[str, list[Sequence[Sample]]] = {}
+    for images in trusted:
+        fault = fault_of(images[0]) if fine_share is not None else "any"
+        by_fault.setdefault(fault, []).append(images)
+    fine = by_fault.pop(NO_DEGRADATION, [])
     old = round(replay_share * count) if len(replay) else 0
-    share = 0.0 if not fine else 1.0 if not faulty else fine_share
-    good = round(share * (count - old))
-    taught = samples_of(replay, 1.0, 1, seed) if old else []
-    kinds = ((faulty, count - old - good), (fine, good), (taught, old))
+    good = round((fine_share if by_fault else 1.0) * (count - old)) if fine else 0
+    bad = count - old - good
+    sizes = [bad // len(by_fault) + (n < bad % len(by_fault)) for n in range(len(by_fault))]
+    kinds = [*zip(by_fault.values(), sizes, strict=True), (fine, good)]
+    kinds.append((samples_of(replay, 1.0, 1, seed) if old else [], old))
     rng = seeded("mixture", seed)
     return [one for groups, size in kinds if size for one in dealt(groups, size, rng)]
 
 
-def shows_nothing(sample: Sample) -> bool:
-    """True if what is taught about an image is that it has no fault."""
-    return any(turn.answer in NOTHING_SEEN for turn in sample.turns)
+def fault_of(sample: Sample) -> str:
+    """The fault that a sample is about, as far as its turns name it.
+
+    `NO_DEGRADATION` if there is none; what a bare yes affirms stands for the fault, and everything
+    else is "unnamed".
+    """
+    answers = [turn.answer for turn in sample.turns]
+    if set(answers) & {*NOTHING_SEEN}:
+        return NO_DEGRADATION
+    named = [given for given in answers if given in FAULTS]
+    affirmed = [turn.question for turn in sample.turns if turn.answer == "Yes"]
+    return [*named, *affirmed, "unnamed"][0]
