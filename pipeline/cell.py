@@ -135,6 +135,7 @@ def run_base(job: Job) -> Result:
             **job.head(),
             "test": results.scored(asked, given["test"]),
             "scenes": results.scenes(asked),
+            "kinds": results.kinds(asked),
             "baselines": json.loads(BASELINES.read_text(encoding="utf-8")),
             "seconds": seconds,
         }

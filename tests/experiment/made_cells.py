@@ -27,6 +27,7 @@ def base() -> Result:
         "date": "2026-03-01",
         "test": test_of(BASE),
         "scenes": " ".join(map(str, range(ITEMS))),
+        "kinds": "012" * (ITEMS // 3) + "2" * (ITEMS % 3),
         "baselines": {
             "simulated GPT-4o": {"accuracy": 0.62},
             "simulated expert": {"accuracy": 0.9},

@@ -3,7 +3,8 @@ import pytest
 
 from medq_engine.experiment import findings
 from medq_engine.experiment.findings import World
-from tests.experiment.made_cells import BASE_NAME, GRID, base, cell, made
+from medq_engine.experiment.results import FINE, UNTAUGHT
+from tests.experiment.made_cells import BASE_NAME, GRID, ITEMS, base, cell, made
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,18 @@ def test_random_needs_four_times_as_many_labels_as_was_made_up(rare: World):
     assert found.censored == 0
     assert rare.efficiency("engine", 1, ["random", "random-9"], "minutes").value == pytest.approx(4)
     assert rare.efficiency("engine", 1, ["entropy"], "labels").value == pytest.approx(2.4)
+
+
+def test_items_of_one_kind_are_compared_on_their_own(rare: World):
+    there = made()
+    # Who is right on the first half has all fine images right, and no other.
+    there[BASE_NAME] |= {"kinds": "0" * (ITEMS // 2) + "2" * (ITEMS // 2)}
+    fine, untaught = (findings.worlds(GRID, there, kind)["rare"] for kind in (FINE, UNTAUGHT))
+    assert fine.items == untaught.items == rare.items // 2
+    assert (fine.base.mean(), rare.base.mean(), untaught.base.mean()) == (1, 0.5, 0)
+    assert fine.accuracy("engine", 1).value == 1
+    overall = rare.accuracy("engine", 1).value
+    assert untaught.accuracy("engine", 1).value == pytest.approx(2 * overall - 1)
 
 
 def test_without_its_long_runs_random_is_censored(rare: World):

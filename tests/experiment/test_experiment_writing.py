@@ -53,6 +53,12 @@ def test_targets_stand_beside_what_was_measured(page: Path):
     assert "33%, 12 of 600 wrong (2.0%) | no |" in line_of(text, "expert share of labels")
 
 
+def test_untaught_faults_have_a_table_of_their_own(page: Path):
+    heading = "### Times as many labels as engine, items with an untaught fault alone"
+    table = page.read_text(encoding="utf-8").split(heading)[1]
+    assert "| 1 | 100 | 4.0 (" in table
+
+
 def test_every_world_is_in_the_sweep_also_where_the_engine_does_not_win(page: Path):
     sweep = page.read_text(encoding="utf-8").split("## All worlds")[1]
     assert "+10.0 (" in line_of(sweep, "| rare |")

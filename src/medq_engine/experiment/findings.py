@@ -9,7 +9,7 @@ from medq_engine.experiment import curves
 from medq_engine.experiment.curves import Point
 from medq_engine.experiment.grid import Cell, Chain, Grid
 from medq_engine.experiment.resampling import Estimate, Sampler, over_seeds
-from medq_engine.experiment.results import UNTAUGHT, Result, unpack
+from medq_engine.experiment.results import KINDS, UNTAUGHT, Result, unpack
 from medq_engine.simulation import seeded
 
 RESAMPLES = 2000
@@ -52,23 +52,35 @@ class World:
     """
 
     def __init__(
-        self, name: str, there: Mapping[Cell, Result], bases: Mapping[str, Result]
+        self,
+        name: str,
+        there: Mapping[Cell, Result],
+        bases: Mapping[str, Result],
+        kind: str | None = None,
     ) -> None:
         """
         Args:
             name: Of the world.
             there: Results of cells.
             bases: Results of bases, by name.
+            kind: The items of test that count, one of KINDS; None takes all.
         """
-        self.name = name
+        self.name, self.kind = name, kind
         self.cells = {cell: found for cell, found in there.items() if cell.chain.world == name}
         first = next(iter(self.cells.values()))
         base = bases[first["base"]]
-        self.items = base["test"]["items"]
-        self.base = unpack(base["test"]["correct"], self.items)
+        shown = [KINDS[int(digit)] for digit in base["kinds"]]
+        self.rows = np.array([n for n, one in enumerate(shown) if kind in (None, one)])
+        self.items = len(self.rows)
+        self.base = self.right(base)
         self.baselines = {n: found["accuracy"] for n, found in base["baselines"].items()}
-        scenes = [int(number) for number in base["scenes"].split()]
-        self.sampler = Sampler(scenes, RESAMPLES, seeded("efficiency", name))
+        scenes = np.array([int(number) for number in base["scenes"].split()])
+        among = np.unique(scenes[self.rows], return_inverse=True)[1]
+        self.sampler = Sampler(among.tolist(), RESAMPLES, seeded("efficiency", name))
+
+    def right(self, result: Result) -> np.ndarray:
+        """Right or wrong of every item that counts, shape (items,)."""
+        return unpack(result["test"]["correct"], result["test"]["items"])[self.rows]
 
     @property
     def strategies(self) -> list[str]:
@@ -97,7 +109,7 @@ class World:
         for earlier in range(number, 0, -1):
             found = self.result(strategy, seed, earlier)
             if found["gate"]["verdict"] == "pass":
-                return unpack(found["test"]["correct"], self.items)
+                return self.right(found)
         return self.base
 
     def point(self, strategy: str, number: int) -> Point | None:
@@ -113,7 +125,7 @@ class World:
                 axis: np.array([result[name] for result in found], float)
                 for axis, name in AXES.items()
             },
-            correct=np.stack([unpack(r["test"]["correct"], self.items) for r in found]),
+            correct=np.stack([self.right(result) for result in found]),
             in_force=np.stack([self.in_force(strategy, seed, number) for seed in seeds]),
         )
 
@@ -123,7 +135,7 @@ class World:
 
     def accuracy(self, strategy: str, number: int) -> Estimate:
         """On test, of the challenger, with Student's interval over seeds."""
-        return over_seeds([r["test"]["accuracy"] for r in self.results(strategy, number)])
+        return over_seeds([self.right(r).mean() for r in self.results(strategy, number)])
 
     def slice_accuracy(self, strategy: str, number: int, name: str) -> float:
         """The same of images of one kind, the mean over seeds."""
@@ -207,11 +219,12 @@ def estimate_held(result: Result) -> bool | None:
     return noise["low"] <= true["wrong"] / true["labels"] <= noise["high"]
 
 
-def worlds(grid: Grid, there: Mapping[str, Result]) -> dict[str, World]:
+def worlds(grid: Grid, there: Mapping[str, Result], kind: str | None = None) -> dict[str, World]:
     """The worlds of which something is finished, in the grid's order.
 
     Args:
         there: Results by the name of their step, those of bases among them.
+        kind: The items of test that count, one of KINDS; None takes all.
     """
     cells = {
         Cell(Chain(a["world"], a["strategy"], a["seed"]), a["round"]): found
@@ -225,4 +238,4 @@ def worlds(grid: Grid, there: Mapping[str, Result]) -> dict[str, World]:
         if all(Cell(cell.chain, earlier) in cells for earlier in range(1, cell.round))
     }
     named = {cell.chain.world for cell in whole}
-    return {name: World(name, whole, there) for name in grid.worlds if name in named}
+    return {name: World(name, whole, there, kind) for name in grid.worlds if name in named}

@@ -18,7 +18,7 @@ from medq_engine.tables import write_json
 
 Result = dict[str, object]
 BY = ("kind", "severity", "modality", "question_type")
-FINE, TAUGHT, UNTAUGHT = "fine", "taught fault", "untaught fault"
+FINE, TAUGHT, UNTAUGHT = KINDS = "fine", "taught fault", "untaught fault"
 
 
 def pack(correct: np.ndarray) -> str:
@@ -76,6 +76,11 @@ def scenes(asked: pl.DataFrame) -> str:
     """The scene of every question as a number, on one line: what is resampled together."""
     numbers = np.unique(asked["scene_id"].to_numpy(), return_inverse=True)[1]
     return " ".join(map(str, numbers))
+
+
+def kinds(asked: pl.DataFrame) -> str:
+    """What the image of every question shows, a digit each: its place in KINDS."""
+    return "".join(str(KINDS.index(kind)) for kind in asked["kind"])
 
 
 def told_by_truth(

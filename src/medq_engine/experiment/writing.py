@@ -56,7 +56,11 @@ def write(grid: Grid, total: int, there: Mapping[str, Result], page: Path) -> st
     if main:
         figures = page.with_suffix("")
         drawing.curves(main, roles, figures / "curves.png")
-        parts += [targets.section(worlds, roles), main_comparison(main, roles, figures.name)]
+        untaught = findings.worlds(grid, there, UNTAUGHT)[roles.world]
+        parts += [
+            targets.section(worlds, roles),
+            main_comparison(main, untaught, roles, figures.name),
+        ]
         if any(main.rounds(name) for name in roles.ablations):
             parts.append(ablations(main, roles, figures))
     parts.append(sweep(worlds, roles, page.with_suffix("")))
@@ -84,8 +88,8 @@ def head(total: int, there: Mapping[str, Result]) -> str:
     )
 
 
-def main_comparison(world: World, roles: Roles, figures: str) -> str:
-    """Curves, costs and efficiencies of the main world."""
+def main_comparison(world: World, untaught: World, roles: Roles, figures: str) -> str:
+    """Curves, costs and efficiencies of the main world, and of its untaught faults alone."""
     compared = [roles.engine, *roles.random, *roles.others]
     shown = [s for s in dict.fromkeys(compared) if world.rounds(s)]
     base = 100 * float(world.base.mean())
@@ -132,6 +136,7 @@ def main_comparison(world: World, roles: Roles, figures: str) -> str:
         f"## Strategies in {world.name} (simulated)\n\n![Accuracy on test against labels and "
         f"expert minutes]({figures}/curves.png)\n\nThe base has {base:.1f} % on the same "
         f"{world.items} items; {tops}.\n\n{accuracy}\n\n{efficiencies(world, roles, shown)}\n\n"
+        f"{efficiencies(untaught, roles, shown)}\n\n"
         f"### What labels cost and how wrong they are\n\n{cost}"
     )
 
@@ -158,6 +163,7 @@ def cost_row(
 
 def efficiencies(world: World, roles: Roles, shown: Sequence[str]) -> str:
     """How many times as much the others need, by round of the engine."""
+    where = f", items with an {world.kind} alone" if world.kind else ""
     groups = [("random, all budgets", roles.random)]
     groups += [(name, (name,)) for name in roles.others if name in shown]
     blocks = []
@@ -172,7 +178,7 @@ def efficiencies(world: World, roles: Roles, shown: Sequence[str]) -> str:
         ]
         columns = ("round", f"{name} of {roles.engine}", *(label for label, _ in groups))
         table = markdown.table(columns, rows)
-        blocks.append(f"### Times as many {name} as {roles.engine}\n\n{table}")
+        blocks.append(f"### Times as many {name} as {roles.engine}{where}\n\n{table}")
     return "\n\n".join(blocks)
 
 
