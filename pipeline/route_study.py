@@ -78,7 +78,9 @@ def cells_of(params: Params) -> dict[tuple[str, str], tuple[Assumption, RoutePar
         for rule in ("risk", "paper")
     }
     found |= {(one.name, "risk"): (one, replace(route, rule="risk")) for one in readers}
-    found["as declared, target 5 %", "risk"] = plain, replace(route, rule="risk", noise_target=0.05)
+    for target in (0.02, 0.10):
+        settings = replace(route, rule="risk", noise_target=target)
+        found[f"as declared, target {target:.0%}", "risk"] = plain, settings
     found["as declared, experts 10 %", "risk"] = (
         plain,
         replace(route, rule="risk", expert_share=0.1),
