@@ -7,10 +7,8 @@ nothing in the loop. Cells that are done are kept: a run that was stopped goes o
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -90,25 +88,18 @@ def cells_of(params: Params) -> dict[tuple[str, str], tuple[Assumption, RoutePar
     return found
 
 
-def ask(params: Params, rows: Sequence[evidence.Task], path: Path) -> None:
-    """Write the incumbent's answers to a file."""
-    images = tables.Images(paths.POOL, paths.BENCHMARK / "dev" / "records.parquet")
-    model = answering.model(params, adapter=paths.CURRENT)
-    said = model.score(images, [routing.query_of(row) for row in rows])
-    found = (
-        {"image_id": row["image_id"], "question": row["question"]}
-        | {"probabilities": result.probabilities.tolist(), "nll": result.nll.tolist()}
-        for row, result in zip(rows, said, strict=True)
-    )
-    tables.write(tables.table(found, SCORED), path, SCORED)
-
-
 def scored(params: Params, rows: Sequence[evidence.Task], path: Path) -> dict:
     """The incumbent's answers, asked for once."""
     if not path.exists():
-        # In a process of its own: once torch has computed here, forks of this process hang.
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            pool.submit(ask, params, rows, path).result()
+        images = tables.Images(paths.POOL, paths.BENCHMARK / "dev" / "records.parquet")
+        model = answering.model(params, adapter=paths.CURRENT)
+        said = model.score(images, [routing.query_of(row) for row in rows])
+        found = (
+            {"image_id": row["image_id"], "question": row["question"]}
+            | {"probabilities": result.probabilities.tolist(), "nll": result.nll.tolist()}
+            for row, result in zip(rows, said, strict=True)
+        )
+        tables.write(tables.table(found, SCORED), path, SCORED)
     return {
         (row["image_id"], row["question"]): Scored(
             np.array(row["probabilities"]), np.array(row["nll"])
