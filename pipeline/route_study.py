@@ -6,13 +6,17 @@ nothing in the loop. Cells that are done are kept: a run that was stopped goes o
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from tqdm import tqdm
 
 from medq_engine import (
     annotators,
@@ -33,7 +37,7 @@ from medq_engine import (
 from medq_engine.config import Params, RouteParams
 from medq_engine.degradations import DEGRADATIONS
 from medq_engine.language import Finding, question
-from medq_engine.parallel import map_indices
+from medq_engine.parallel import call, start
 from medq_engine.payoff import PAYOFF
 from medq_engine.questions import Scored
 from medq_engine.route_trials import Assumption, Bench, reliability, trial
@@ -171,10 +175,22 @@ def run(bench: Bench, drawn: list, assumption: Assumption, settings: RouteParams
     return trial(drawn[n], bench, assumption, settings, n)
 
 
+def every(make: Callable[[int], object], description: str) -> list:
+    """All rounds, by all cores.
+
+    Rounds read tables, and a fork of a process that has used polars or torch hangs: these begin
+    anew.
+    """
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, get_context("spawn"), start, (make,)) as pool:
+        made = pool.map(call, range(ROUNDS))
+        return list(tqdm(made, total=ROUNDS, desc=description, mininterval=10))
+
+
 def cell(path: Path, make: Callable[[int], dict], description: str) -> list[dict]:
     """The rounds of a cell, from its file or made now."""
     if not path.exists():
-        tables.write_json(map_indices(make, ROUNDS, description), path)
+        tables.write_json(every(make, description), path)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -195,7 +211,7 @@ def main() -> None:
     drawn_path = work / "candidates.parquet"
     drawn_schema = tables.CANDIDATE | {"trial": pl.Int32}
     if not drawn_path.exists():
-        made = map_indices(partial(candidates_of, params, bench.errors), ROUNDS, "candidates")
+        made = every(partial(candidates_of, params, bench.errors), "candidates")
         numbered = [one.with_columns(trial=pl.lit(n, pl.Int32)) for n, one in enumerate(made)]
         tables.write(pl.concat(numbered), drawn_path, drawn_schema)
     drawn = tables.read(drawn_path, drawn_schema).partition_by("trial", include_key=False)
