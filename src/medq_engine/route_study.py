@@ -198,7 +198,6 @@ def draw(
         left.set(xlabel="simulated round, by its true noise", ylim=(0, None))
         left.set(ylabel="wrong labels among the unreviewed (%)")
         left.set(title=f"{confidence:.0%} intervals of the noise, annotators as declared")
-        left.legend(loc="upper left")
         left.grid(axis="y")
 
         names = list(dict.fromkeys(assumption for assumption, _ in cells))
@@ -218,5 +217,6 @@ def draw(
         right.set(xlabel="rounds whose interval covers the truth (%)", xlim=(None, 101))
         right.set(title="Does the interval keep its promise?")
         right.grid(axis="x")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3)
         figure.suptitle("Simulated rounds: annotators, drafts and truth are simulated", fontsize=9)
