@@ -201,6 +201,7 @@ def key_of(*parts: object) -> str:
 
 def main() -> None:
     params = paths.params()
+    made_on = machine.described()  # before the figure, a file of the repository, is drawn anew
     asked = params.model, paths.PROTOTYPES.read_bytes(), paths.ORACLE.read_bytes()
     answers = key_of(*asked, tables.folder_md5(paths.CURRENT))
     code = [Path(module.__file__).read_bytes() for module in CODE]
@@ -228,7 +229,7 @@ def main() -> None:
     target, confidence = params.route.noise_target, params.route.noise_confidence
     figure = PAGE.with_suffix(".png")
     route_study.draw(found[DECLARED, "risk"], cells, target, confidence, figure)
-    page = route_study.page(cells, labels, params.route, ROUNDS, machine.described(), figure.name)
+    page = route_study.page(cells, labels, params.route, ROUNDS, made_on, figure.name)
     tables.replace(PAGE, page.encode())
     print(page)
 

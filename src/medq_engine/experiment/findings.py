@@ -9,7 +9,7 @@ from medq_engine.experiment import curves
 from medq_engine.experiment.curves import Point
 from medq_engine.experiment.grid import Cell, Chain, Grid
 from medq_engine.experiment.resampling import Estimate, Sampler, over_seeds
-from medq_engine.experiment.results import KINDS, UNTAUGHT, Result, unpack
+from medq_engine.experiment.results import KINDS, Result, unpack
 from medq_engine.simulation import seeded
 
 RESAMPLES = 2000
@@ -141,10 +141,6 @@ class World:
         """The same of images of one kind, the mean over seeds."""
         found = [r["test"]["by"]["kind"].get(name) for r in self.results(strategy, number)]
         return float(np.mean([value for value in found if value is not None] or [np.nan]))
-
-    def untaught(self, strategy: str, number: int) -> float:
-        """Accuracy on images with a fault that the base was not taught."""
-        return self.slice_accuracy(strategy, number, UNTAUGHT)
 
     def spending(self, strategy: str, number: int) -> Spending:
         """What a strategy's chains had cost after a round."""
