@@ -4,17 +4,25 @@ import numpy as np
 
 from medq_engine.experiment.grid import Grid, Part, Roles
 from medq_engine.experiment.results import Result, pack
+from medq_engine.experiment.stops import Price
 
 ITEMS = 400
 BASE = 0.5
 BASE_NAME = "base--0123abcd"
+PRICE = Price(least_gain=0.2, confidence=0.95)
 
 
 def test_of(accuracy: float) -> Result:
     """The same items are right first, whoever answers."""
     right = np.arange(ITEMS) < round(accuracy * ITEMS)
     kinds = {"fine": accuracy, "taught fault": accuracy, "untaught fault": accuracy}
-    return {"items": ITEMS, "accuracy": right.mean(), "correct": pack(right), "by": {"kind": kinds}}
+    by = {"kind": kinds, "modality": {"ct": accuracy}}
+    return {"items": ITEMS, "accuracy": right.mean(), "correct": pack(right), "by": by}
+
+
+def gained(value: float) -> Result:
+    """A difference on the gate with its interval."""
+    return {"value": value, "low": value - 0.02, "high": value + 0.02}
 
 
 def base() -> Result:
@@ -65,7 +73,7 @@ def cell(
             "unreviewed": {"labels": 100, "wrong": 2},
             "experts": {"labels": labels, "untaught": labels // 4},
         },
-        "gate": {"verdict": verdict},
+        "gate": {"verdict": verdict} | gained(accuracy - BASE),
         "test": test_of(accuracy),
         "seconds": {"finetune": 100.0},
     } | changes

@@ -73,6 +73,7 @@ class World:
         self.rows = np.array([n for n, one in enumerate(shown) if kind in (None, one)])
         self.items = len(self.rows)
         self.base = self.right(base)
+        self.base_by = base["test"]["by"]
         self.baselines = {n: found["accuracy"] for n, found in base["baselines"].items()}
         scenes = np.array([int(number) for number in base["scenes"].split()])
         among = np.unique(scenes[self.rows], return_inverse=True)[1]

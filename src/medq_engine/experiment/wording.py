@@ -8,7 +8,9 @@ NONE = "-"
 
 
 def points(value: Estimate) -> str:
-    """A difference in points of accuracy."""
+    """A difference in points of accuracy; without interval where there is one seed."""
+    if isnan(value.low):
+        return f"{100 * value.value:+.1f}"
     return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medq_engine import markdown
-from medq_engine.experiment import drawing, findings, targets
+from medq_engine.experiment import drawing, findings, forgetting, stops, targets
 from medq_engine.experiment.findings import World
 from medq_engine.experiment.grid import Grid, Roles
 from medq_engine.experiment.results import FINE, TAUGHT, UNTAUGHT, Result
+from medq_engine.experiment.stops import Price
 from medq_engine.experiment.wording import NONE, percent, points, times
 from medq_engine.tables import replace
 
@@ -38,13 +39,14 @@ METHOD = """\
 """
 
 
-def write(grid: Grid, total: int, there: Mapping[str, Result], page: Path) -> str:
+def write(grid: Grid, total: int, there: Mapping[str, Result], price: Price, page: Path) -> str:
     """Write page and figures; what to tell the user.
 
     Args:
         grid: Of the experiment.
         total: Steps that it has.
         there: Their results so far, by name.
+        price: Of another round.
         page: Markdown file; figures go into the folder of its name.
     """
     worlds = findings.worlds(grid, there)
@@ -63,12 +65,16 @@ def write(grid: Grid, total: int, there: Mapping[str, Result], page: Path) -> st
         ]
         if any(main.rounds(name) for name in roles.ablations):
             parts.append(ablations(main, roles, figures))
+        if main.rounds(roles.engine):
+            parts.append(forgetting.section(main, roles.engine))
+            parts.append(stops.section(main, roles.engine, price))
     parts.append(sweep(worlds, roles, page.with_suffix("")))
     some = next(iter(worlds.values()))
     scenes = len(some.sampler.sizes)
     method = METHOD.format(resamples=findings.RESAMPLES, scenes=scenes)
     parts += [f"## How it is measured\n\n{method}", listed(grid)]
-    replace(page, ("\n\n".join(part.strip() for part in parts) + "\n").encode())
+    text = "\n\n".join(part.strip() for part in parts if part)
+    replace(page, f"{text}\n".encode())
     return f"{len(there)} of {total} cells are in {page}"
 
 
