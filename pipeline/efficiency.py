@@ -39,7 +39,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.efficiency", description=__doc__)
     cores = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=cores, help=f"at once (default: {cores})")
-    parser.add_argument("--only", metavar="PART", help="one part of the grid")
+    parser.add_argument("--only", metavar="PART", help="one part of the grid, also an extra one")
     parser.add_argument("--minutes", type=float, help="begin no cell after so many minutes")
     return parser.parse_args()
 
@@ -96,7 +96,7 @@ def work(step: Step, places: inputs.Places, root: Path, now: str) -> Result:
 
 def run(root: Path, repository: Repository, given: argparse.Namespace, grid: Grid) -> list[str]:
     """Run what is missing; names of the steps that failed."""
-    chosen = [given.only] if given.only else list(grid.parts)
+    chosen = [given.only] if given.only else grid.default_parts
     steps = plan.steps_of(repository, grid, chosen)
     due = plan.due(
         steps,

@@ -61,6 +61,12 @@ def test_a_cell_of_two_parts_is_run_once_and_a_longer_part_goes_on_with_the_chai
     assert names.index("rare--engine--s1--r2") < names.index("rare--engine--s1--r3")
 
 
+def test_an_extra_part_runs_only_if_it_is_asked_for(tmp_path: Path):
+    grid = grid_of(tmp_path, GRID.replace("rounds: 3}", "rounds: 3, extra: true}"))
+    assert grid.default_parts == ["main"]
+    assert "rare--engine--s1--r3" in [cell.name for cell in cells(grid, ["sweep"])]
+
+
 def test_a_part_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(GridError, match="no part 'mian' in the grid; there are: main, sweep"):
         cells(grid_of(tmp_path), ["mian"])

@@ -29,12 +29,16 @@ class GridError(MedqError):
 
 @dataclass(frozen=True, config=STRICT)
 class Part:
-    """Every strategy with every seed in every world, so many rounds in a row."""
+    """Every strategy with every seed in every world, so many rounds in a row.
+
+    An `extra` part is run if it is asked for by name, and is on the page if it was.
+    """
 
     worlds: Annotated[tuple[str, ...], Field(min_length=1)]
     strategies: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     rounds: Positive
+    extra: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -70,6 +74,11 @@ class Grid:
     strategies: dict[str, Overrides]
     parts: dict[str, Part]
     report: Roles
+
+    @property
+    def default_parts(self) -> list[str]:
+        """Names of the parts that are run if none is named."""
+        return [name for name, part in self.parts.items() if not part.extra]
 
     def __post_init__(self) -> None:
         for name in (*self.worlds, *self.strategies, *self.parts):

@@ -261,7 +261,11 @@ def listed(grid: Grid) -> str:
     ]
     table = markdown.table(("", "name", "params.yaml"), rows, limit=300)
     parts = [
-        (name, *(", ".join(map(str, v)) for v in (p.worlds, p.strategies, p.seeds)), p.rounds)
+        (
+            f"{name} (extra)" if p.extra else name,
+            *(", ".join(map(str, v)) for v in (p.worlds, p.strategies, p.seeds)),
+            p.rounds,
+        )
         for name, p in grid.parts.items()
     ]
     columns = ("part", "worlds", "strategies", "seeds", "rounds")
