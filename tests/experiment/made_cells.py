@@ -90,7 +90,14 @@ GRID = Grid(
     },
     parts={"main": Part(("rare", "common"), ("engine", "random"), (1, 2, 3), 2)},
     report=Roles(
-        "engine", ("random", "random-9"), ("entropy",), ("no-audit",), "rare", "common", 1, None
+        "engine",
+        ("random", "random-9"),
+        {"entropy": ("entropy",)},
+        ("no-audit",),
+        "rare",
+        "common",
+        1,
+        None,
     ),
 )
 

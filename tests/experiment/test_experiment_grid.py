@@ -17,7 +17,7 @@ parts:
 report:
   engine: engine
   random: [flat]
-  others: []
+  others: {}
   ablations: []
   world: rare
   common: common

@@ -8,7 +8,7 @@ from medq_engine.experiment.grid import Grid, Part, Roles
 from medq_engine.experiment.plan import Repository, Step
 
 ROOT = Path(__file__).parents[2]
-ROLES = Roles("engine", ("flat",), (), (), "rare", "rare", 1, None)
+ROLES = Roles("engine", ("flat",), {}, (), "rare", "rare", 1, None)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def grid_of(
     worlds: dict[str, dict], strategies: dict[str, dict], seeds: tuple[int, ...] = (1,)
 ) -> Grid:
     part = Part(tuple(worlds), tuple(strategies), seeds, 2)
-    roles = Roles("engine", ("engine",), (), (), *(2 * [next(iter(worlds))]), 1, None)
+    roles = Roles("engine", ("engine",), {}, (), *(2 * [next(iter(worlds))]), 1, None)
     return Grid(worlds, strategies, {"main": part}, roles)
 
 

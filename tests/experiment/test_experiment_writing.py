@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,19 @@ def test_a_bound_that_reaches_the_target_meets_it_and_a_shorter_one_does_not():
 )
 def test_efficiencies_are_printed_as_far_as_they_are_known(value: Estimate | None, said: str):
     assert wording.times(value) == said
+
+
+def test_the_best_other_strategy_is_the_one_with_the_highest_accuracy():
+    roles = replace(GRID.report, others={"entropy": ("entropy",), "random": ("random",)})
+    rows = targets.section(findings.worlds(GRID, made()), roles)
+    assert ": entropy |" in line_of(rows, "against the best other strategy")
+
+
+def test_budgets_of_another_strategy_make_one_curve():
+    there = made() | dict([cell("rare", "entropy-x3", s, 1, 720, 0.72) for s in (1, 2, 3)])
+    worlds = findings.worlds(GRID, there)
+    roles = replace(GRID.report, others={"entropy": ("entropy", "entropy-x3")})
+    assert "2.4 (2.4 to 2.4): entropy | yes |" in targets.section(worlds, roles)
+    shown = writing.main_comparison(worlds["rare"], worlds["rare"], roles, "figures")
+    assert "| entropy-x3 | 1 | 3 | 720 |" in shown
+    assert "entropy-x3" not in shown.split("### Times as many labels")[1].split("###")[0]

@@ -29,7 +29,7 @@ def write_grid(shop: Workshop, **strategies: dict[str, object]) -> None:
         "report": {
             "engine": "engine",
             "random": ["flat"],
-            "others": [],
+            "others": {},
             "ablations": [],
             "world": "small",
             "common": "small",

@@ -24,12 +24,12 @@ def curves(world: World, roles: Roles, path: Path) -> None:
     Other budgets of random sampling are a dashed line in its colour.
     """
     random, *longer = roles.random
-    lines = dict(zip([roles.engine, random, *roles.others], cycle(LOOKS), strict=False))
+    drawn = {roles.engine: (roles.engine,), random: (random,), **roles.others}
     with drawing(path, 10, 4.8) as figure:
         panels = figure.subplots(1, len(TITLES), sharey=True)
         for axes, (axis, title) in zip(panels, TITLES.items(), strict=True):
-            for name, (colour, marker) in lines.items():
-                _line(axes, world, [name], axis, name, color=colour, marker=marker)
+            for (name, budgets), (colour, marker) in zip(drawn.items(), cycle(LOOKS), strict=False):
+                _line(axes, world, budgets, axis, name, color=colour, marker=marker)
             _line(
                 axes,
                 world,

@@ -48,7 +48,8 @@ class Roles:
     Attributes:
         engine: The strategy that all others are held against.
         random: Strategies whose budgets together make the one curve of random sampling.
-        others: The other strategies of the literature.
+        others: The other strategies of the literature: by name, the strategies whose budgets make
+            its curve; the first has the engine's readings.
         ablations: Strategies that are the engine without one of its parts.
         world: The world of the main comparison.
         common: The world in which the failing faults are frequent.
@@ -58,7 +59,7 @@ class Roles:
 
     engine: str
     random: Annotated[tuple[str, ...], Field(min_length=1)]
-    others: tuple[str, ...]
+    others: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
     ablations: tuple[str, ...]
     world: str
     common: str
@@ -86,7 +87,8 @@ class Grid:
                 raise ValueError(f"{name!r} must be words of a-z and 0-9 joined by single hyphens")
         roles = self.report
         worlds = {roles.world, roles.common}
-        strategies = {roles.engine, *roles.random, *roles.others, *roles.ablations}
+        strategies = {roles.engine, *roles.random, *roles.ablations}
+        strategies |= {name for budgets in roles.others.values() for name in budgets}
         strategies |= {roles.ceiling} if roles.ceiling else set()
         for part in self.parts.values():
             worlds |= {*part.worlds}

@@ -96,7 +96,8 @@ def head(total: int, there: Mapping[str, Result]) -> str:
 
 def main_comparison(world: World, untaught: World, roles: Roles, figures: str) -> str:
     """Curves, costs and efficiencies of the main world, and of its untaught faults alone."""
-    compared = [roles.engine, *roles.random, *roles.others]
+    rivals = [name for budgets in roles.others.values() for name in budgets]
+    compared = [roles.engine, *roles.random, *rivals]
     shown = [s for s in dict.fromkeys(compared) if world.rounds(s)]
     base = 100 * float(world.base.mean())
     tops = ", ".join(f"{name} {100 * value:.1f} %" for name, value in world.baselines.items())
@@ -171,7 +172,7 @@ def efficiencies(world: World, roles: Roles, shown: Sequence[str]) -> str:
     """How many times as much the others need, by round of the engine."""
     where = f", items with an {world.kind} alone" if world.kind else ""
     groups = [("random, all budgets", roles.random)]
-    groups += [(name, (name,)) for name in roles.others if name in shown]
+    groups += [(name, some) for name, some in roles.others.items() if {*some} & {*shown}]
     blocks = []
     for axis, name in AXIS_NAMES.items():
         rows = [
