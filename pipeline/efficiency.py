@@ -21,7 +21,7 @@ from medq_engine.experiment.grid import Grid, read_grid
 from medq_engine.experiment.plan import Repository, Step
 from medq_engine.experiment.recipe import Stage
 from medq_engine.experiment.results import Result
-from medq_engine.experiment.stops import Price
+from medq_engine.experiment.stops import Terms
 from pipeline import machine, paths, stage
 
 GRID = Path("pipeline/efficiency.yaml")
@@ -145,8 +145,8 @@ def main() -> None:
         if (found := results.read(CELLS / f"{step.name}.json")) and found["key"] == step.key
     }
     params = paths.params()
-    price = Price(params.stopping.least_gain, params.quality_gate.confidence)
-    print(writing.write(grid, len(steps), there, price, PAGE))
+    terms = Terms(params.stopping.least_gain, params.quality_gate.confidence)
+    print(writing.write(grid, len(steps), there, terms, PAGE))
     for old in {path.stem for path in CELLS.glob("base--*.json")} - {step.name for step in steps}:
         (CELLS / f"{old}.json").unlink()  # of a base that the grid has no more
     if failed:

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import norm
-
 from medq_engine.closed import TEST, Closed
 from medq_engine.stopping import Outlook, Step, outlook
 
@@ -38,13 +36,11 @@ def what_next(rounds: Sequence[Closed]) -> Outlook | None:
 
 
 def step_of(closed: Closed) -> Step:
-    """A closed round as the gate saw it, the standard error from the width of its interval."""
-    seen = closed.difference
-    wide = 2 * norm.ppf((1 + closed.params["quality_gate"]["confidence"]) / 2)
-    return Step(
+    """A closed round as the gate saw it."""
+    return Step.measured(
         minutes=closed.labels["expert_seconds"] / 60,
-        gain=100 * seen["value"],
-        error=100 * (seen["high"] - seen["low"]) / float(wide),
+        difference=closed.difference,
+        confidence=closed.params["quality_gate"]["confidence"],
         passed=closed.passed,
     )
 

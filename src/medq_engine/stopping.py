@@ -20,7 +20,7 @@ as it says. That of the labels rests on the curve's shape: late in a power law i
 about 0.1 points a round.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,22 @@ class Step:
     gain: float
     error: float
     passed: bool
+
+    @classmethod
+    def measured(
+        cls, minutes: float, difference: Mapping[str, float], confidence: float, passed: bool
+    ) -> "Step":
+        """A round by the gate's difference, the standard error from the width of its interval.
+
+        Args:
+            minutes: Expert minutes that it took.
+            difference: `value`, `low` and `high`, as shares.
+            confidence: Of that interval.
+            passed: True if the challenger took the incumbent's place.
+        """
+        wide = 2 * float(norm.ppf((1 + confidence) / 2))
+        error = 100 * (difference["high"] - difference["low"]) / wide
+        return cls(minutes, 100 * difference["value"], error, passed)
 
 
 @dataclass(frozen=True)

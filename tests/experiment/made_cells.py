@@ -4,12 +4,12 @@ import numpy as np
 
 from medq_engine.experiment.grid import Grid, Part, Roles
 from medq_engine.experiment.results import Result, pack
-from medq_engine.experiment.stops import Price
+from medq_engine.experiment.stops import Terms
 
 ITEMS = 400
 BASE = 0.5
 BASE_NAME = "base--0123abcd"
-PRICE = Price(least_gain=0.2, confidence=0.95)
+TERMS = Terms(least_gain=0.2, confidence=0.95)
 
 
 def test_of(accuracy: float) -> Result:

@@ -7,7 +7,7 @@ import pytest
 
 from medq_engine.experiment import findings, targets, wording, writing
 from medq_engine.experiment.resampling import Estimate
-from tests.experiment.made_cells import BASE_NAME, GRID, PRICE, base, cell, made
+from tests.experiment.made_cells import BASE_NAME, GRID, TERMS, base, cell, made
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,7 +21,7 @@ def few_resamples() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def page(few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("docs") / "efficiency.md"
-    writing.write(GRID, 30, made(), PRICE, path)
+    writing.write(GRID, 30, made(), TERMS, path)
     return path
 
 
@@ -81,24 +81,24 @@ def test_figures_are_there_and_the_page_shows_them(page: Path):
 
 def test_the_same_cells_make_the_same_page(page: Path, tmp_path: Path):
     again = tmp_path / "efficiency.md"
-    writing.write(GRID, 30, made(), PRICE, again)
+    writing.write(GRID, 30, made(), TERMS, again)
     assert again.read_bytes() == page.read_bytes()
     for figure in page.with_suffix("").iterdir():
         assert (tmp_path / "efficiency" / figure.name).read_bytes() == figure.read_bytes()
 
 
 def test_figures_say_that_they_are_simulated_and_name_their_lines(texts: list[str], tmp_path: Path):
-    writing.write(GRID, 30, made(), PRICE, tmp_path / "efficiency.md")
+    writing.write(GRID, 30, made(), TERMS, tmp_path / "efficiency.md")
     assert sum("simulated" in text for text in texts) == 3
     assert {"engine", "random", "entropy", "base", "no-audit"} <= set(texts)
 
 
 def test_one_cell_makes_a_page_and_none_makes_none(tmp_path: Path):
     page = tmp_path / "efficiency.md"
-    assert "no page" in writing.write(GRID, 30, {BASE_NAME: base()}, PRICE, page)
+    assert "no page" in writing.write(GRID, 30, {BASE_NAME: base()}, TERMS, page)
     assert not page.exists()
     one = dict([cell("rare", "engine", 1, 1, 100, 0.7)])
-    said = writing.write(GRID, 30, {BASE_NAME: base(), **one}, PRICE, page)
+    said = writing.write(GRID, 30, {BASE_NAME: base(), **one}, TERMS, page)
     assert "2 of 30 cells" in said
     rows = page.read_text(encoding="utf-8")
     assert line_of(rows, "label efficiency against random, rare").endswith("| - | - |")
@@ -109,7 +109,7 @@ def test_one_cell_makes_a_page_and_none_makes_none(tmp_path: Path):
 def test_a_world_beside_the_main_one_makes_a_page_alone(tmp_path: Path):
     page = tmp_path / "efficiency.md"
     one = dict([cell("common", "engine", 1, 1, 100, 0.7), cell("common", "random", 1, 1, 100, 0.6)])
-    writing.write(GRID, 30, {BASE_NAME: base(), **one}, PRICE, page)
+    writing.write(GRID, 30, {BASE_NAME: base(), **one}, TERMS, page)
     assert "## Targets" not in page.read_text(encoding="utf-8")
     assert "+10.0" in line_of(page.read_text(encoding="utf-8"), "| common |")
 

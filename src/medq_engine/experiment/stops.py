@@ -7,7 +7,6 @@ was, and nothing in the loop sees that.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from medq_engine import markdown
 from medq_engine.experiment.findings import World
@@ -18,8 +17,8 @@ from medq_engine.stopping import CONFIDENCE, Outlook, Step, outlook
 
 
 @dataclass(frozen=True)
-class Price:
-    """What the forecast rests on (params.yaml).
+class Terms:
+    """On what terms a chain goes on (params.yaml: stopping, quality_gate).
 
     Attributes:
         least_gain: Points per expert hour that are asked for.
@@ -53,23 +52,22 @@ class Forecast:
         return self.expected.challenger.low <= self.gain <= self.expected.challenger.high
 
 
-def expected(found: list[Result], price: Price) -> Outlook:
+def expected(found: list[Result], terms: Terms) -> Outlook:
     """What a chain expects of another round after those in `found`, in order."""
-    wide = 2 * float(norm.ppf((1 + price.confidence) / 2))
     minutes = np.diff([0.0] + [result["minutes"] for result in found])
     steps = [
-        Step(
+        Step.measured(
             minutes=float(spent),
-            gain=100 * result["gate"]["value"],
-            error=100 * (result["gate"]["high"] - result["gate"]["low"]) / wide,
+            difference=result["gate"],
+            confidence=terms.confidence,
             passed=result["gate"]["verdict"] == "pass",
         )
         for result, spent in zip(found, minutes, strict=True)
     ]
-    return outlook(steps, price.least_gain)
+    return outlook(steps, terms.least_gain)
 
 
-def forecasts(world: World, strategy: str, number: int, price: Price) -> list[Forecast]:
+def forecasts(world: World, strategy: str, number: int, terms: Terms) -> list[Forecast]:
     """Of every chain that went on after a round, in the order of the seeds."""
     made = []
     for seed in world.seeds(strategy, number + 1):
@@ -79,7 +77,7 @@ def forecasts(world: World, strategy: str, number: int, price: Price) -> list[Fo
         in_force = float(world.in_force(strategy, seed, number).mean())
         made.append(
             Forecast(
-                expected=expected(rounds[:-1], price),
+                expected=expected(rounds[:-1], terms),
                 rise=100 * (accuracy - last["test"]["accuracy"]),
                 gain=100 * (accuracy - in_force),
                 minutes=following["minutes"] - last["minutes"],
@@ -88,11 +86,11 @@ def forecasts(world: World, strategy: str, number: int, price: Price) -> list[Fo
     return made
 
 
-def section(world: World, strategy: str, price: Price) -> str:
+def section(world: World, strategy: str, terms: Terms) -> str:
     """Forecasts against outcomes by round, in Markdown; empty before a second round."""
     rows = []
     for number in world.rounds(strategy):
-        told = forecasts(world, strategy, number, price)
+        told = forecasts(world, strategy, number, terms)
         if not told:
             continue
         hours = float(np.mean([one.minutes for one in told])) / 60
@@ -132,7 +130,7 @@ def section(world: World, strategy: str, price: Price) -> str:
     return (
         f"## Does {strategy} know when to stop? (simulated)\n\nPoints of accuracy. Before each "
         f"round the loop says what it expects of it, from the gate alone (`stopping.py`); test "
-        f"says what came. It goes on while labels bring {price.least_gain:g} points an expert "
+        f"says what came. It goes on while labels bring {terms.least_gain:g} points an expert "
         f"hour. *Labels*: the rise of the curve, measured as one challenger less the one before "
         f"it. *Challenger*: over the model in force, with an interval at {CONFIDENCE:.0%} that "
         f"does not include the error of test itself.\n\n{table}"

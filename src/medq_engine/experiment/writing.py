@@ -12,7 +12,7 @@ from medq_engine.experiment import drawing, findings, forgetting, stops, targets
 from medq_engine.experiment.findings import World
 from medq_engine.experiment.grid import Grid, Roles
 from medq_engine.experiment.results import FINE, TAUGHT, UNTAUGHT, Result
-from medq_engine.experiment.stops import Price
+from medq_engine.experiment.stops import Terms
 from medq_engine.experiment.wording import NONE, percent, points, times
 from medq_engine.tables import replace
 
@@ -39,14 +39,14 @@ METHOD = """\
 """
 
 
-def write(grid: Grid, total: int, there: Mapping[str, Result], price: Price, page: Path) -> str:
+def write(grid: Grid, total: int, there: Mapping[str, Result], terms: Terms, page: Path) -> str:
     """Write page and figures; what to tell the user.
 
     Args:
         grid: Of the experiment.
         total: Steps that it has.
         there: Their results so far, by name.
-        price: Of another round.
+        terms: On which a chain goes on.
         page: Markdown file; figures go into the folder of its name.
     """
     worlds = findings.worlds(grid, there)
@@ -67,7 +67,7 @@ def write(grid: Grid, total: int, there: Mapping[str, Result], price: Price, pag
             parts.append(ablations(main, roles, figures))
         if main.rounds(roles.engine):
             parts.append(forgetting.section(main, roles.engine))
-            parts.append(stops.section(main, roles.engine, price))
+            parts.append(stops.section(main, roles.engine, terms))
     parts.append(sweep(worlds, roles, page.with_suffix("")))
     some = next(iter(worlds.values()))
     scenes = len(some.sampler.sizes)
@@ -203,7 +203,7 @@ def ablations(world: World, roles: Roles, figures: Path) -> str:
             noise = f"{spent.wrong} of {spent.unreviewed}" if spent.unreviewed else NONE
             costs = (round(spent.trained), round(spent.minutes), noise)
             rows.append((name, number, len(seeds), points(apart), *costs))
-    columns = ("engine with", "round", "seeds", "accuracy less engine's", "labels", "minutes")
+    columns = ("strategy", "round", "seeds", "accuracy less engine's", "labels", "minutes")
     axis = "points of accuracy less the engine's; left is worse without the part"
     drawing.forest([*drawn.items()], "What each part brings", axis, figures / "ablations.png")
     return (
@@ -270,4 +270,6 @@ def listed(grid: Grid) -> str:
         for name, p in grid.parts.items()
     ]
     columns = ("part", "worlds", "strategies", "seeds", "rounds")
-    return f"## The grid\n\n{table}\n\n{markdown.table(columns, parts, limit=400)}"
+    run = markdown.table(columns, parts, limit=400)
+    extra = "An extra part is run by `.venv/bin/python -m pipeline.efficiency --only` and its name."
+    return f"## The grid\n\n{table}\n\n{run}\n\n{extra}"
