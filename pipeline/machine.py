@@ -4,11 +4,20 @@ import platform
 import subprocess
 from pathlib import Path
 
+# What `dvc repro` and the studies themselves write says nothing about what was run.
+WRITTEN = ("*dvc.lock", "metrics", "docs")
+
 
 def commit() -> str:
-    """What the working tree is, as `git describe` says it."""
-    words = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit, with `-dirty` if what is run (code, params, inputs) is not what it holds."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in WRITTEN))
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 def described() -> str:
