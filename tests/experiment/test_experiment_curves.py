@@ -29,7 +29,7 @@ def point(
 @pytest.fixture
 def sampler() -> Sampler:
     """Every item a scene of its own."""
-    return Sampler(range(ITEMS), 300, np.random.default_rng(0))
+    return Sampler("a", range(ITEMS), 300)
 
 
 def needs(spent: list[float], accuracy: list[float], target: float, chains=None) -> float:
@@ -141,9 +141,9 @@ def test_strategies_without_a_common_seed_are_not_compared(sampler: Sampler):
 
 
 def test_the_share_of_a_gap_to_an_accuracy_and_to_runs(sampler: Sampler):
-    reached = np.stack([right(0.65), right(0.75)])
+    reached = point(216, [0.65, 0.75], "engine")
     assert curves.closed(right(0.5), reached, 0.9, sampler).value == pytest.approx(0.5)
-    top = np.stack([right(0.8), right(0.8)])
+    top = point(2160, [0.8, 0.8])
     assert curves.closed(right(0.5), reached, top, sampler).value == pytest.approx(2 / 3)
 
 

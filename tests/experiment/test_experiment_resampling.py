@@ -5,7 +5,7 @@ from medq_engine.experiment.resampling import Sampler, estimate, over_seeds
 
 
 def sampler(scenes: list[int], resamples: int = 4000) -> Sampler:
-    return Sampler(scenes, resamples, np.random.default_rng(0))
+    return Sampler("a", scenes, resamples)
 
 
 def test_the_first_replicate_is_the_test_as_it_is():
@@ -32,7 +32,7 @@ def test_all_runs_meet_the_same_draws():
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_seeds_vary_a_mean_as_much_as_its_variance_says(count: int):
     values = np.random.default_rng(3).normal(size=count)
-    weights = sampler([0]).seeds(count)
+    weights = sampler([0]).seeds("random", range(count))
     assert weights[:, 0].tolist() == [1 / count] * count
     assert weights.sum(0) == pytest.approx(np.ones(4001))
     means = values @ weights[:, 1:]
@@ -40,7 +40,15 @@ def test_seeds_vary_a_mean_as_much_as_its_variance_says(count: int):
 
 
 def test_one_seed_does_not_vary():
-    assert (sampler([0]).seeds(1) == 1).all()
+    assert (sampler([0]).seeds("random", [3]) == 1).all()
+
+
+def test_a_strategys_seeds_are_drawn_alike_whatever_is_compared_before():
+    one, other = sampler([0]), sampler([0, 1])
+    first = one.seeds("random", [1, 2, 3])
+    other.seeds("engine", [1, 2, 3])
+    assert (other.seeds("random", [1, 2, 3]) == first).all()
+    assert (other.seeds("engine", [1, 2, 3]) != first).any()
 
 
 def test_an_interval_holds_the_middle_95_percent():

@@ -45,23 +45,18 @@ class Curve:
 def curve(points: Sequence[Point], base: np.ndarray, axis: str, sampler: Sampler) -> Curve:
     """The curve through some points, from the base on.
 
-    Seeds are drawn once for each strategy: its rounds belong together.
-
     Args:
         points: Of one strategy, or of several budgets of the same kind of sampling.
         base: Right answers of the base, shape (items,).
         axis: What was spent.
         sampler: Draws scenes and seeds.
     """
-    weights: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
     start = sampler.accuracy(base[None])
     spent, accuracy = [np.zeros(start.shape[1])], [start[0]]
     for point in points:
-        key = (point.strategy, point.seeds)
-        if key not in weights:
-            weights[key] = sampler.seeds(len(point.seeds))
-        spent.append((point.spent[axis][:, None] * weights[key]).sum(0))
-        accuracy.append((sampler.accuracy(point.correct) * weights[key]).sum(0))
+        weights = sampler.seeds(point.strategy, point.seeds)
+        spent.append((point.spent[axis][:, None] * weights).sum(0))
+        accuracy.append((sampler.accuracy(point.correct) * weights).sum(0))
     # The base has no chains: it counts as much as the best-measured point.
     chains = np.array([max(len(p.seeds) for p in points), *(len(p.seeds) for p in points)])
     return Curve(np.stack(spent), np.stack(accuracy), chains)
@@ -120,21 +115,22 @@ def difference(first: Point, second: Point, sampler: Sampler) -> Estimate:
         raise ValueError(f"{first.strategy} and {second.strategy} have no seed in common")
     one, other = (p.correct[[p.seeds.index(seed) for seed in common]] for p in (first, second))
     apart = sampler.accuracy(other) - sampler.accuracy(one)
-    return estimate((apart * sampler.seeds(len(common))).sum(0))
+    return estimate((apart * sampler.seeds(second.strategy, common)).sum(0))
 
 
-def closed(
-    base: np.ndarray, reached: np.ndarray, top: np.ndarray | float, sampler: Sampler
-) -> Estimate:
+def closed(base: np.ndarray, reached: Point, top: Point | float, sampler: Sampler) -> Estimate:
     """Share of the gap from base to a reference that was closed.
 
     Args:
         base: Right answers of the base, shape (items,).
-        reached: Of the models in force, shape (seeds, items).
-        top: Of the reference, shape (seeds, items), or its accuracy where no more is known.
+        reached: Its models in force.
+        top: The reference, or its accuracy where no more is known.
     """
     start = sampler.accuracy(base[None])[0]
-    end = (sampler.accuracy(reached) * sampler.seeds(len(reached))).sum(0)
-    if isinstance(top, np.ndarray):
-        top = (sampler.accuracy(top) * sampler.seeds(len(top))).sum(0)
-    return estimate((end - start) / (top - start))
+
+    def mean(right: np.ndarray, of: Point) -> np.ndarray:
+        return (sampler.accuracy(right) * sampler.seeds(of.strategy, of.seeds)).sum(0)
+
+    end = mean(reached.in_force, reached)
+    goal = mean(top.correct, top) if isinstance(top, Point) else top
+    return estimate((end - start) / (goal - start))

@@ -10,7 +10,6 @@ from medq_engine.experiment.curves import Point
 from medq_engine.experiment.grid import Cell, Chain, Grid
 from medq_engine.experiment.resampling import Estimate, Sampler, over_seeds
 from medq_engine.experiment.results import KINDS, Result, unpack
-from medq_engine.simulation import seeded
 
 RESAMPLES = 2000
 AXES = {"labels": "trained", "minutes": "minutes"}
@@ -77,7 +76,7 @@ class World:
         self.baselines = {n: found["accuracy"] for n, found in base["baselines"].items()}
         scenes = np.array([int(number) for number in base["scenes"].split()])
         among = np.unique(scenes[self.rows], return_inverse=True)[1]
-        self.sampler = Sampler(among.tolist(), RESAMPLES, seeded("efficiency", name))
+        self.sampler = Sampler(name, among.tolist(), RESAMPLES)
 
     def right(self, result: Result) -> np.ndarray:
         """Right or wrong of every item that counts, shape (items,)."""
@@ -180,7 +179,7 @@ class World:
         others = self.points(reference)
         if own is None or not others or not own.spent[axis].any():
             return None
-        weights = self.sampler.seeds(len(own.seeds))
+        weights = self.sampler.seeds(engine, own.seeds)
         budget = (own.spent[axis][:, None] * weights).sum(0)
         target = (self.sampler.accuracy(own.correct) * weights).sum(0)
         return curves.efficiency(
@@ -199,13 +198,13 @@ class World:
         point = self.point(strategy, number)
         if point is None:
             return None
-        top: np.ndarray | float = self.baselines[EXPERT]
+        top: Point | float = self.baselines[EXPERT]
         if ceiling is not None:
             rounds = self.rounds(ceiling)
             if not rounds:
                 return None
-            top = self.point(ceiling, rounds[-1]).correct
-        return curves.closed(self.base, point.in_force, top, self.sampler)
+            top = self.point(ceiling, rounds[-1])
+        return curves.closed(self.base, point, top, self.sampler)
 
 
 def estimate_held(result: Result) -> bool | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
+from medq_engine.simulation import seeded
+
 CONFIDENCE = 0.95
 
 
@@ -34,22 +36,24 @@ class Estimate:
 class Sampler:
     """Draws of the test's scenes; the first is the test as it is.
 
-    All that is compared must be measured with the same sampler: the same scenes are drawn for all.
+    All that is compared must be measured with the same sampler: the same scenes are drawn for all,
+    and a strategy's seeds are drawn alike in all comparisons.
     """
 
-    def __init__(self, scenes: Sequence[int], resamples: int, rng: np.random.Generator) -> None:
+    def __init__(self, name: str, scenes: Sequence[int], resamples: int) -> None:
         """
         Args:
+            name: What all draws depend on.
             scenes: The scene of every item, numbered from 0.
             resamples: Draws beside the first.
-            rng: Of the draws, and of seeds' draws.
         """
         self.member = np.asarray(scenes)
         self.sizes = np.bincount(self.member)
         count = len(self.sizes)
+        rng = seeded(name, "scenes")
         drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
         self.drawn = np.vstack([np.ones(count, int), drawn])
-        self.resamples, self.rng = resamples, rng
+        self.name, self.resamples = name, resamples
 
     def accuracy(self, correct: np.ndarray) -> np.ndarray:
         """Accuracies of shape (runs, 1 + resamples).
@@ -60,15 +64,17 @@ class Sampler:
         counts = np.stack([np.bincount(self.member, row, len(self.sizes)) for row in correct])
         return (counts @ self.drawn.T) / (self.drawn @ self.sizes)
 
-    def seeds(self, count: int) -> np.ndarray:
-        """Weights of seeds that sum to 1, shape (count, 1 + resamples); the first are equal.
+    def seeds(self, strategy: str, seeds: Sequence[int]) -> np.ndarray:
+        """Weights of a strategy's seeds that sum to 1, shape (seeds, 1 + resamples).
 
-        One seed cannot be drawn otherwise: what it varies by stays unknown.
+        The first are equal. One seed cannot be drawn otherwise: what it varies by stays unknown.
         """
+        count = len(seeds)
         equal = np.full((count, 1), 1 / count)
         if count == 1:
             return np.ones((1, 1 + self.resamples))
-        drawn = self.rng.multinomial(count - 1, np.full(count, 1 / count), size=self.resamples)
+        rng = seeded(self.name, strategy, *seeds)
+        drawn = rng.multinomial(count - 1, np.full(count, 1 / count), size=self.resamples)
         return np.hstack([equal, drawn.T / (count - 1)])
 
 
