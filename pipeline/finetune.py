@@ -29,10 +29,13 @@ def main() -> None:
     settings = params.finetune
     labels = tables.read(paths.TRAINING, tables.TRAINING)
     replay = tables.read(paths.REPLAY, tables.TRAINING)
+    trusted = [route for route, weight in settings.route_weight.items() if weight]
+    count = labels["route"].is_in(trusted).sum()
+    steps = lessons.steps_for(count, settings.steps, settings.steps_at)
     samples = lessons.mixture(
         labels,
         replay,
-        settings.steps * settings.batch,
+        steps * settings.batch,
         replay_share=settings.replay,
         fine_share=settings.fine_share,
         route_weight=settings.route_weight,
@@ -53,7 +56,7 @@ def main() -> None:
         incumbent = models.load(params, adapter=paths.CURRENT)
         model = adapter.resume(incumbent, settings.gradient_checkpointing)
     schedule = training.Schedule(
-        steps=settings.steps,
+        steps=steps,
         batch=settings.batch,
         images_per_pass=settings.images_per_pass,
         turns=settings.turns,

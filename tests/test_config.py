@@ -88,6 +88,7 @@ def test_a_missing_key_is_named(raw, load, key):
         ("finetune.replay", 1.0),
         ("finetune.learning_rate", "fast"),
         ("finetune.steps", 2.5),
+        ("finetune.steps_at", 0),
         ("quality_gate.confidence", 0.5),
         ("quality_gate.margin", -0.1),
         ("images.size", 50),

@@ -6,7 +6,7 @@ from PIL import Image
 
 from medq_engine.descriptions import describe
 from medq_engine.language import NO_DEGRADATION, Finding, quality_question, question
-from medq_engine.lessons import mixture, samples_of, training_rows, turns_of
+from medq_engine.lessons import mixture, samples_of, steps_for, training_rows, turns_of
 from medq_engine.simulation import from_png, to_png
 from medq_engine.tables import LABEL, RECORD, TRAINING, Images, table, write
 
@@ -204,3 +204,10 @@ def test_a_labelled_image_is_seen_as_it_is_and_in_other_views():
     assert np.array_equal(found[0], np.asarray(from_png(data)))
     assert len({view.tobytes() for view in found}) == 4
     assert all(np.array_equal(a, b) for a, b in zip(found, views(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("labels", "steps"), [(280, 240), (1120, 480), (70, 120), (283, 241), (1, 14), (0, 1)]
+)
+def test_steps_grow_with_the_square_root_of_the_labels(labels, steps):
+    assert steps_for(labels, 240, at=280) == steps

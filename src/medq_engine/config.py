@@ -316,6 +316,7 @@ class Finetune:
     train_whole: tuple[Part, ...]
     gradient_checkpointing: bool
     steps: Positive
+    steps_at: Positive
     batch: Positive
     images_per_pass: Positive
     turns: Positive

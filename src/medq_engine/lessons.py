@@ -1,5 +1,6 @@
 """From labels to training turns: what one answer, or one whole reading, teaches."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -161,6 +162,15 @@ def mixture(
     kinds.append((samples_of(replay, 1.0, 1, seed) if old else [], old))
     rng = seeded("mixture", seed)
     return [one for groups, size in kinds if size for one in dealt(groups, size, rng)]
+
+
+def steps_for(labels: int, steps: int, at: int) -> int:
+    """Optimiser steps for so many labels: `steps` at `at` labels, by their square root.
+
+    With steps that stay the same, later rounds gain nothing; with as many passes over every label,
+    a round takes longer than the one before by all that was labelled (docs/acquisition.md).
+    """
+    return max(1, round(steps * math.sqrt(labels / at)))
 
 
 def fault_of(sample: Sample) -> str:

@@ -34,7 +34,7 @@ MINIATURE = {
     "cluster": {"k_max": 6},
     "retrieve": {"threshold": 0.0, "budget": 64},
     "route": {"expert_share": 0.5, "gold_share": 0.0625, "double_share": 0.0625},
-    "finetune": {"steps": 6, "batch": 8, "turns": 2, "rank": 4},
+    "finetune": {"steps": 6, "steps_at": 20, "batch": 8, "turns": 2, "rank": 4},
     "quality_gate": {"resamples": 100},
 }
 
