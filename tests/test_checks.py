@@ -29,6 +29,7 @@ def settings(expert=1.0, audit=0.0, gold=0.0, double=0.0, control=0.0) -> RouteP
         entropy_quantile=0.5,
         agreement=0.5,
         expert_share=expert,
+        diminishing=0.5,
         control_share=control,
         **shares,
     )

@@ -73,6 +73,7 @@ def test_a_missing_key_is_named(raw, load, key):
         ("retrieve.threshold", 1.5),
         ("retrieve.alpha", -1),
         ("route.expert_share", 1.1),
+        ("route.diminishing", -0.5),
         ("route.gold_share", -0.1),
         ("route.double_share", 1.1),
         ("route.control_share", -0.1),

@@ -30,6 +30,7 @@ PAPER = RouteParams(
     entropy_quantile=0.5,
     agreement=0.5,
     expert_share=0.5,
+    diminishing=0.5,
     audit_share=0.1,
     gold_share=0.1,
     double_share=0.0,

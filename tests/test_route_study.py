@@ -11,6 +11,7 @@ SETTINGS = RouteParams(
     entropy_quantile=0.9,
     agreement=0.5,
     expert_share=0.18,
+    diminishing=0.5,
     audit_share=0.1,
     gold_share=0.05,
     double_share=0.05,

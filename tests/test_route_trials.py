@@ -21,6 +21,7 @@ SETTINGS = RouteParams(
     entropy_quantile=0.9,
     agreement=0.5,
     expert_share=0.3,
+    diminishing=0.5,
     audit_share=0.2,
     gold_share=0.1,
     double_share=0.1,

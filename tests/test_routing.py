@@ -37,6 +37,7 @@ SETTINGS = RouteParams(
     entropy_quantile=0.5,
     agreement=0.5,
     expert_share=1.0,
+    diminishing=0.5,
     audit_share=0.0,
     gold_share=0.0,
     double_share=0.0,
@@ -146,7 +147,8 @@ def quota(readings, audits=0, control=0):
 
 
 def shared(routes, tasks, trusted, allowed, seed=0):
-    return with_experts(routes, tasks, trusted, KNOWN_ERRORS, allowed, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return with_experts(routes, tasks, trusted, KNOWN_ERRORS, allowed, 0.5, rng)
 
 
 def test_experts_read_what_the_model_may_not_know_and_the_rest_is_deferred():

@@ -72,7 +72,7 @@ def test_a_reading_is_worth_what_it_may_show_that_the_model_does_not_know():
     probable, worth = parts([task("what", options)] * 3, chances, ERRORS)
     assert probable.sum(1) == pytest.approx([1, 1, 1])
     assert worth.sum(1) == pytest.approx([0.4, 0.05, 0.5])
-    assert chosen(probable, worth, 2) == [2, 0]
+    assert chosen(probable, worth, 2, 0.5) == [2, 0]
 
 
 def test_both_severities_are_one_fault():
@@ -87,12 +87,17 @@ def test_the_second_reading_of_a_fault_is_worth_less_than_the_first():
     """Five images of one fault, and one of another that is worth a little less."""
     probable = np.array([[1.0, 0.0]] * 5 + [[0.0, 1.0]])
     worth = probable * [1.0, 0.8]
-    assert chosen(probable, worth, 2) == [0, 5]
-    assert chosen(probable, worth, 4) == [0, 5, 1, 2]
+    assert chosen(probable, worth, 2, 0.5) == [0, 5]
+    assert chosen(probable, worth, 4, 0.5) == [0, 5, 1, 2]
+
+
+def test_without_diminishing_worth_the_most_likely_fault_is_read_alone():
+    probable = np.array([[1.0, 0.0]] * 3 + [[0.0, 1.0]])
+    assert chosen(probable, probable * [1.0, 0.8], 3, 0.0) == [0, 1, 2]
 
 
 def test_there_is_no_more_to_read_than_there_is():
     probable = np.array([[1.0], [1.0]])
-    assert chosen(probable, probable, 5) == [0, 1]
-    assert chosen(probable, probable, 0) == []
-    assert chosen(*parts([], [], {}), 3) == []
+    assert chosen(probable, probable, 5, 0.5) == [0, 1]
+    assert chosen(probable, probable, 0, 0.5) == []
+    assert chosen(*parts([], [], {}), 3, 0.5) == []

@@ -275,6 +275,7 @@ class RouteParams:
     entropy_quantile: Share
     agreement: Share
     expert_share: Share
+    diminishing: Annotated[float, Field(ge=0)]
     audit_share: Share
     gold_share: Share
     double_share: Share

@@ -103,6 +103,7 @@ def with_experts(
     trusted: Trusted,
     known_errors: Mapping[worth.Fault, float],
     quota: Quota,
+    diminishing: float,
     rng: np.random.Generator,
 ) -> tuple[list[str], list[str]]:
     """What experts read, within their quota, and what is deferred.
@@ -129,7 +130,7 @@ def with_experts(
         [tasks[n] for n in wanted], [trusted.chances[n] for n in wanted], known_errors
     )
     room = max(0, quota.experts - len(drawn) - len(audits))
-    read = {wanted[n] for n in worth.chosen(probable, value, room)}
+    read = {wanted[n] for n in worth.chosen(probable, value, room, diminishing)}
     for n in wanted:
         if n not in read:
             routes[n] = DEFERRED
@@ -175,7 +176,9 @@ def route(
     else:
         routes = by_risk(rows, trusted, settings, before, rng)
     quota = quota_of(len(rows), settings)
-    routes, instead = with_experts(routes, tasks, trusted, known_errors, quota, rng)
+    routes, instead = with_experts(
+        routes, tasks, trusted, known_errors, quota, settings.diminishing, rng
+    )
     # An audit has one reader, as a gold task has: two would tell them apart.
     readers = second_readers(routes, quota.doubles, rng)
     for n, row in enumerate(rows):

@@ -2,8 +2,8 @@
 
 The worth of a reading is the sum, over the possible answers, of the answer's probability times the
 model's error rate on dev where the fault that the answer implies is there. The second reading of a
-fault teaches less than the first, so a fault's part is divided by the square root of one plus the
-readings that it has been given (a greedy choice under diminishing returns; Nemhauser, Wolsey and
+fault teaches less than the first, so a fault's part is divided by a power of one plus the readings
+that it has been given (a greedy choice under diminishing returns; Nemhauser, Wolsey and
 Fisher 1978).
 """
 
@@ -70,16 +70,17 @@ def parts(
     return probable, probable * np.array([errors.get(fault, 1.0) for fault in place])
 
 
-def chosen(probable: np.ndarray, worth: np.ndarray, count: int) -> list[int]:
+def chosen(probable: np.ndarray, worth: np.ndarray, count: int, diminishing: float) -> list[int]:
     """The tasks to read, best first: greedily, each fault worth less the more often it was chosen.
 
     Args:
         probable, worth: From `parts`.
         count: How many, or all where there are fewer.
+        diminishing: The power; 0 values every reading of a fault alike.
     """
     left, had, found = list(range(len(worth))), np.zeros(worth.shape[1]), []
     while left and len(found) < count:
-        value = (worth[left] / np.sqrt(1 + had)).sum(1)
+        value = (worth[left] / (1 + had) ** diminishing).sum(1)
         best = left.pop(int(value.argmax()))
         found.append(best)
         had += probable[best]

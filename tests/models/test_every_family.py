@@ -62,6 +62,7 @@ ROUTING = RouteParams(
     entropy_quantile=0.8,
     agreement=0.5,
     expert_share=0.5,
+    diminishing=0.5,
     audit_share=0.0,
     gold_share=0.0,
     double_share=0.0,
