@@ -23,6 +23,7 @@ def main() -> None:
             {
                 "image_id": image_id,
                 "modality": phantom.modality,
+                "source": "medq_engine.phantoms",
                 "image": image,
                 "turns": turns,
                 "route": "expert",

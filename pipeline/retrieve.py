@@ -1,4 +1,4 @@
-"""retrieve: pool images that look like the failures, and a random control arm."""
+"""retrieve: pool images that look like the failures, usual ones beside them, a control arm."""
 
 from functools import partial
 
@@ -50,7 +50,7 @@ def main() -> None:
     payoffs = tables.read(paths.PAYOFFS, PAYOFF)
     benchmark = dedup.from_hex(tables.read(paths.HASHES, tables.HASH)["phash"].to_list())
     raw, modalities = tables.matrix(pool["vector"]), pool["modality"].to_list()
-    vectors = encoders.fit_space(raw, modalities).unit(raw, modalities)
+    whitened = encoders.fit_space(raw, modalities).whitened(raw, modalities)
 
     images = tables.Images(paths.POOL)
     hashes = dedup.perceptual_hashes([images[image_id] for image_id in pool["image_id"]])
@@ -61,8 +61,9 @@ def main() -> None:
     if settings.strategy == "prototypes":
         found = retrieval.plan(
             prototypes,
-            vectors,
+            whitened,
             modalities,
+            [images.source[image_id] for image_id in pool["image_id"]],
             barred=barred,
             payoffs=payoffs,
             errors=fault_errors(),
@@ -73,7 +74,13 @@ def main() -> None:
         free, known = np.flatnonzero(~barred), np.flatnonzero(labelled)
         answers = partial(distributions, params, images, pool)
         taken = sampling.choose(
-            settings.strategy, vectors, free, known, settings.budget, answers, rng
+            settings.strategy,
+            encoders.of_length_one(whitened),
+            free,
+            known,
+            settings.budget,
+            answers,
+            rng,
         )
         arm = "control" if settings.strategy == "random" else settings.strategy
         found = retrieval.Plan([retrieval.chosen(image, arm) for image in taken], [])
@@ -83,6 +90,7 @@ def main() -> None:
     tables.write_json(
         {
             "candidates": len(candidates),
+            "usual": len(candidates.filter(pl.col("arm") == "usual")),
             "control": len(candidates.filter(pl.col("arm") == "control")),
             "prototypes_served": candidates["prototype_id"].n_unique(),
             "mean_cosine": candidates["cosine"].mean(),

@@ -155,11 +155,13 @@ def candidates_of(params: Params, errors: dict[worth.Fault, float], seed: int) -
     prototypes = tables.read(paths.PROTOTYPES, tables.PROTOTYPE)
     pool = tables.read(paths.EMBEDDINGS, tables.EMBEDDING)
     raw, modalities = tables.matrix(pool["vector"]), pool["modality"].to_list()
+    source = tables.Images(paths.POOL).source
     rng = seeded("route-study", params.seed, seed)
     found = retrieval.plan(
         prototypes,
-        encoders.fit_space(raw, modalities).unit(raw, modalities),
+        encoders.fit_space(raw, modalities).whitened(raw, modalities),
         modalities,
+        [source[image_id] for image_id in pool["image_id"]],
         barred=rng.random(len(pool)) < LEFT_OUT,
         payoffs=tables.table([], PAYOFF),
         errors=errors,

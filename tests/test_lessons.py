@@ -98,6 +98,7 @@ def test_training_rows_keep_the_contract_and_the_image_of_their_label(label_row,
     assert found["image_id"].to_list() == ["image-b", "image-a"]
     assert found["image"][0]["bytes"] == png(20)
     assert found["route"].to_list() == ["model", "expert"]
+    assert found["source"].to_list() == ["x", "x"]
 
 
 def test_training_rows_are_seeded_by_task_and_not_by_place(label_row, pool):
@@ -111,7 +112,7 @@ def test_training_rows_are_seeded_by_task_and_not_by_place(label_row, pool):
 def lesson(route: str, value: int = 0, answer: str = "Mild") -> dict[str, object]:
     turn = {"question": "Q?", "options": ["None", "Mild"], "answer": answer}
     image = {"bytes": png(value), "path": "x"}
-    named = {"image_id": f"{route}-{value}", "modality": "mri"}
+    named = {"image_id": f"{route}-{value}", "modality": "mri", "source": "x"}
     return {**named, "image": image, "turns": [turn], "route": route}
 
 
@@ -161,6 +162,25 @@ def test_every_fault_has_the_same_share_however_few_its_images_are():
     assert [found.count(value) for value in range(6)] == [2, 2, 2, 6, 6, 6]
     found = values(mixture(table(rows, TRAINING), none, 24, fine_share=None, **settings))
     assert {found.count(value) for value in range(6)} == {4}
+
+
+def from_sources(faulty: str, fine: str) -> list[int]:
+    """How often each fine image is seen; a letter is a label of an image from that source."""
+    rows = [lesson("expert", n) | {"source": source} for n, source in enumerate(faulty)]
+    rows += [lesson("expert", 50 + n, "None") | {"source": s} for n, s in enumerate(fine)]
+    settings = {"replay_share": 0.0, "fine_share": 0.5, "route_weight": WEIGHTS}
+    none = table([], TRAINING)
+    found = values(mixture(table(rows, TRAINING), none, 48, **settings, views=1, seed=1))
+    return [found.count(50 + n) for n in range(len(fine))]
+
+
+def test_a_source_has_the_part_in_fine_images_that_it_has_in_faulty_ones():
+    assert from_sources("aaab", "abbb") == [18, 2, 2, 2]
+
+
+def test_a_source_without_faulty_images_keeps_its_part_in_the_fine_ones():
+    assert from_sources("aaab", "abbc") == [14, 2, 2, 6]
+    assert from_sources("aa", "bbbc") == [6, 6, 6, 6]
 
 
 @pytest.mark.parametrize(("faulty", "fine"), [(3, 0), (0, 3)])

@@ -130,6 +130,7 @@ def context(tmp_path):
         "cluster": {"failures": 20, "prototypes": 1},
         "retrieve": {
             "candidates": 600,
+            "usual": 60,
             "control": 60,
             "mean_cosine": None,
             "left_out": {"leaks": 3, "labelled_before": 0},

@@ -144,6 +144,7 @@ def settings() -> Retrieve:
         budget_rule="bandit",
         saturation=Saturation(least_readings=5, least_effect=0.05),
         budget=20,
+        usual_share=0.0,
         control_share=0.2,
         near_duplicate=1.0,
         leakage_bits=4,
@@ -171,11 +172,12 @@ def pool() -> np.ndarray:
     return np.vstack([near(EAST, 40, seed=1), near(NORTH, 40, seed=2)])
 
 
-def planned(pool, settings, prototypes, barred=None, seed=0, payoffs=()) -> Plan:
+def planned(pool, settings, prototypes, barred=None, seed=0, payoffs=(), sources=None) -> Plan:
     return plan(
         table(prototypes, PROTOTYPE),
         pool,
         ["mri"] * len(pool),
+        sources or ["one"] * len(pool),
         barred=np.zeros(len(pool), bool) if barred is None else barred,
         payoffs=table(payoffs, PAYOFF),
         errors={("mri", "blur"): 0.8, ("mri", "ghosting"): 0.8},
@@ -246,3 +248,13 @@ def test_the_control_arm_is_random_and_seeded(pool, settings):
 def test_without_prototypes_only_the_control_arm_is_fetched(pool, settings):
     rows = planned(pool, settings, []).rows
     assert [row["arm"] for row in rows] == ["control"] * 4
+
+
+def test_a_plan_takes_usual_images_of_the_sources_that_it_fetched_from(pool, settings):
+    settings = replace(settings, usual_share=0.2)
+    sources = ["site A"] * 40 + ["site B"] * 40  # all near EAST are from site A
+    rows = planned(pool, settings, [prototype(0, EAST)], sources=sources).rows
+    usual = [row for row in rows if row["arm"] == "usual"]
+    assert len(usual) == 4
+    assert all(row["image"] < 40 and row["prototype_id"] == "" for row in usual)
+    assert len({row["image"] for row in rows}) == len(rows) == 20

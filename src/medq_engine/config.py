@@ -260,9 +260,14 @@ class Retrieve:
     budget_rule: Literal["paper", "bandit"]
     saturation: Saturation
     budget: Positive
+    usual_share: Share
     control_share: Share
     near_duplicate: Annotated[float, Field(ge=-1, le=1)]
     leakage_bits: Annotated[int, Field(ge=0, le=64)]
+
+    def __post_init__(self) -> None:
+        if self.usual_share + self.control_share > 1:
+            raise ValueError("usual_share and control_share together are above 1")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -77,14 +77,16 @@ class Space:
 
     frames: Mapping[str, Frame]
 
-    def unit(self, vectors: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
-        """Whitened vectors of length 1, float32, shape as given; a dot is a cosine.
+    def whitened(self, vectors: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+        """Vectors in the frame of their modality, shape as given.
+
+        Their length tells how far an image is from what is usual (Mahalanobis distance).
 
         Raises:
             EncoderError: The pool has no image of a modality.
         """
         names = np.asarray(modalities)
-        found = np.zeros(vectors.shape, np.float32)
+        found = np.zeros(vectors.shape)
         for name in np.unique(names):
             if name not in self.frames:
                 raise EncoderError(
@@ -92,10 +94,22 @@ class Space:
                     "data/pool, or take the modality out of the benchmark"
                 )
             here = names == name
-            whitened = self.frames[name].whitened(vectors[here])
-            norm = np.linalg.norm(whitened, axis=1, keepdims=True)
-            found[here] = whitened / np.maximum(norm, 1e-12)
+            found[here] = self.frames[name].whitened(vectors[here])
         return found
+
+    def unit(self, vectors: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+        """Whitened vectors of length 1, float32, shape as given; a dot is a cosine.
+
+        Raises:
+            EncoderError: As `whitened`.
+        """
+        return of_length_one(self.whitened(vectors, modalities))
+
+
+def of_length_one(whitened: np.ndarray) -> np.ndarray:
+    """Each row divided by its length, float32; a row of zeros stays one."""
+    length = np.linalg.norm(whitened, axis=1, keepdims=True)
+    return (whitened / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def correlation(standard: np.ndarray, shrinkage: float) -> np.ndarray:

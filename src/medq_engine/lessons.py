@@ -1,7 +1,9 @@
 """From labels to training turns: what one answer, or one whole reading, teaches."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -25,6 +27,24 @@ from medq_engine.tables import Images
 NOTHING_SEEN = (NO_DEGRADATION, SEVERITY_OPTIONS[0])
 """Answers after which an image has no fault at all: all that a reading of it teaches is known."""
 FAULTS = frozenset(degradation.label for degradation in DEGRADATIONS.values())
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A labelled image to train on.
+
+    Attributes:
+        fault: What it is taught for (`fault_of`).
+        source: Modality and where the image comes from.
+        views: The image and views of it, with all that is taught about them.
+    """
+
+    fault: str
+    source: tuple[str, str]
+    views: list[Sample]
+
+
+Lessons = list[Lesson]
 
 
 def turns_of(label: Mapping[str, object], rng: np.random.Generator) -> tuple[Turn, ...]:
@@ -63,6 +83,7 @@ def training_rows(labels: pl.DataFrame, pool: Images, seed: int) -> list[dict[st
             {
                 "image_id": label["image_id"],
                 "modality": label["modality"],
+                "source": pool.source[label["image_id"]],
                 "image": pool.struct(label["image_id"]),
                 "turns": [{**vars(turn), "options": list(turn.options)} for turn in taught],
                 "route": label["route"],
@@ -124,8 +145,9 @@ def mixture(
     Labels are bought where the model fails, so few of them are of fine images, and a model that is
     taught with them as they come sees faults everywhere: images without a fault have a share of
     their own, however few they are. Among the others every fault has the same share (class-balanced
-    sampling), or what is rare drowns in what everybody knows. Where one kind is missing, the other
-    has all.
+    sampling), or what is rare drowns in what everybody knows. Every source has the part in the fine
+    images that it has in the faulty ones: where it comes from must not tell what an image shows.
+    Where one kind is missing, the other has all.
 
     Args:
         labels: Schema TRAINING. Labels of a route with weight 0 are kept as data, not trained on.
@@ -141,27 +163,71 @@ def mixture(
     Returns:
         Samples, an empty list if no label is to be trained on.
     """
-    trusted = [
-        images
-        for route, weight in sorted(route_weight.items())
-        if weight
-        for images in samples_of(labels.filter(pl.col("route") == route), weight, views, seed)
-    ]
-    if not trusted:
+    taught = lessons_of(labels, route_weight, views, seed)
+    if not taught:
         return []
-    by_fault: dict[str, list[Sequence[Sample]]] = {}
-    for images in trusted:
-        fault = fault_of(images[0]) if fine_share is not None else "any"
-        by_fault.setdefault(fault, []).append(images)
-    fine = by_fault.pop(NO_DEGRADATION, [])
     old = round(replay_share * count) if len(replay) else 0
-    good = round((fine_share if by_fault else 1.0) * (count - old)) if fine else 0
-    bad = count - old - good
-    sizes = [bad // len(by_fault) + (n < bad % len(by_fault)) for n in range(len(by_fault))]
-    kinds = [*zip(by_fault.values(), sizes, strict=True), (fine, good)]
-    kinds.append((samples_of(replay, 1.0, 1, seed) if old else [], old))
+    if fine_share is None:
+        kinds = [(taught, count - old)]
+    else:
+        fine, faulty = by_source_and_by_fault(taught)
+        good = round((fine_share if faulty else 1.0) * (count - old)) if fine else 0
+        kinds = [
+            *zip(faulty, split([1.0] * len(faulty), count - old - good), strict=True),
+            *zip(fine, split(parts_of(fine, faulty), good), strict=True),
+        ]
+    groups = [([lesson.views for lesson in lessons], size) for lessons, size in kinds]
+    groups.append((samples_of(replay, 1.0, 1, seed) if old else [], old))
     rng = seeded("mixture", seed)
-    return [one for groups, size in kinds if size for one in dealt(groups, size, rng)]
+    return [one for images, size in groups if size for one in dealt(images, size, rng)]
+
+
+def lessons_of(
+    labels: pl.DataFrame, route_weight: Mapping[str, float], views: int, seed: int
+) -> list[Lesson]:
+    """What the labels (schema TRAINING) of the routes that are trusted teach."""
+    found = []
+    for route, weight in sorted(route_weight.items()):
+        rows = labels.filter(pl.col("route") == route) if weight else labels.clear()
+        sources = rows.select("modality", "source").iter_rows()
+        for source, images in zip(sources, samples_of(rows, weight, views, seed), strict=True):
+            found.append(Lesson(fault_of(images[0]), source, images))
+    return found
+
+
+def by_source_and_by_fault(taught: Sequence[Lesson]) -> tuple[list[Lessons], list[Lessons]]:
+    """Lessons on images without a fault by their source, and the others by their fault."""
+    fine, faulty = {}, {}
+    for lesson in taught:
+        if lesson.fault == NO_DEGRADATION:
+            fine.setdefault(lesson.source, []).append(lesson)
+        else:
+            faulty.setdefault(lesson.fault, []).append(lesson)
+    return list(fine.values()), list(faulty.values())
+
+
+def parts_of(fine: Sequence[Lessons], faulty: Sequence[Lessons]) -> list[float]:
+    """Of each source, its part in the lessons on fine images.
+
+    As in the faulty ones, where every fault counts alike; a source without a faulty image has the
+    part that it has in the fine ones.
+    """
+    bad: Counter[tuple[str, str]] = Counter()
+    for lessons in faulty:
+        for lesson in lessons:
+            bad[lesson.source] += 1 / len(lessons)
+    mixed = [group for group in fine if bad[group[0].source]]
+    images, weight = sum(map(len, mixed)), sum(bad[group[0].source] for group in mixed)
+    return [
+        images * bad[group[0].source] / weight if bad[group[0].source] else len(group)
+        for group in fine
+    ]
+
+
+def split(parts: Sequence[float], count: int) -> list[int]:
+    """`count` divided by `parts`, in whole numbers that sum to it."""
+    ends = np.rint(count * np.cumsum(parts) / sum(parts)) if parts else np.zeros(0)
+    return np.diff(ends.astype(int), prepend=0).tolist()
 
 
 def steps_for(labels: int, steps: int, at: int) -> int:

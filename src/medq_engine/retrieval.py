@@ -1,8 +1,9 @@
 """From prototypes to candidates: exact cosine search, a budget that follows the errors, guards.
 
 The threshold and the budget rule e_k^alpha are the paper's (arXiv 2603.19863). Beyond it: every
-image is taken once, near-duplicates and images that resemble the benchmark are left out, and a
-random control arm shows what the search is worth.
+image is taken once, near-duplicates and images that resemble the benchmark are left out, usual
+images of the same sources stand beside the likely failures (`usual`), and a random control arm
+shows what the search is worth.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,8 +13,10 @@ import faiss
 import numpy as np
 import polars as pl
 
+from medq_engine import usual
 from medq_engine.budget import bandit_shares
 from medq_engine.config import Retrieve
+from medq_engine.encoders import of_length_one
 from medq_engine.payoff import Kind, kinds_of
 from medq_engine.saturation import Saturated, saturated
 
@@ -164,8 +167,9 @@ class Plan:
 
 def plan(
     prototypes: pl.DataFrame,
-    vectors: np.ndarray,
+    whitened: np.ndarray,
     modalities: Sequence[str],
+    sources: Sequence[str],
     *,
     barred: np.ndarray,
     payoffs: pl.DataFrame,
@@ -173,17 +177,18 @@ def plan(
     settings: Retrieve,
     rng: np.random.Generator,
 ) -> Plan:
-    """Candidates of every prototype that is not saturated, then the control arm.
+    """Candidates of every prototype that is not saturated, the usual arm, then the control arm.
 
     Args:
         prototypes: Schema PROTOTYPE.
-        vectors: Pool vectors of length 1, shape (images, features).
-        modalities: Modality of each pool image.
+        whitened: Pool vectors (`encoders.Space.whitened`), shape (images, features).
+        modalities, sources: Modality of each pool image, and where it comes from.
         barred: True where an image must not be taken, shape (images,).
         payoffs: Schema PAYOFF: what labels brought in earlier rounds.
         errors: The incumbent's error rate on dev, by kind.
     """
     control = round(settings.control_share * settings.budget)
+    usuals = round(settings.usual_share * settings.budget)
     dropped = saturated(payoffs, errors, rng, **vars(settings.saturation))
     gone = {one.kind for one in dropped}
     kept = prototypes.filter([kind not in gone for kind in kinds_of(prototypes)])
@@ -198,14 +203,18 @@ def plan(
         found = retrieve(
             np.array(kept["anchor"].to_list(), dtype=np.float32),
             kept["modality"].to_list(),
-            vectors,
+            of_length_one(whitened),
             modalities,
-            allot(shares, settings.budget - control),
+            allot(shares, settings.budget - control - usuals),
             settings.threshold,
             settings.near_duplicate,
             set(np.flatnonzero(barred).tolist()),
         )
-    taken = {candidate.image for candidate in found}
+    fetched = [candidate.image for candidate in found]
+    distances = np.linalg.norm(whitened, axis=1)
+    origins = list(zip(modalities, sources, strict=True))
+    matched = usual.draw(distances, origins, fetched, barred, usuals, rng)
+    taken = {*fetched, *matched}
     free = [i for i in np.flatnonzero(~barred).tolist() if i not in taken]
     drawn = sorted(rng.permutation(free)[:control].tolist())
     ids = kept["prototype_id"].to_list()
@@ -213,6 +222,7 @@ def plan(
         {"image": c.image, "prototype_id": ids[c.prototype], "arm": "prototype", "cosine": c.cosine}
         for c in found
     ]
+    rows += [chosen(image, "usual") for image in matched]
     return Plan(rows + [chosen(image, "control") for image in drawn], dropped)
 
 

@@ -135,7 +135,7 @@ def prototype_sheet(
 def candidate_sheet(
     prototypes: pl.DataFrame, candidates: pl.DataFrame, images: Images, path: Path
 ) -> None:
-    """Pool images fetched for each prototype, nearest first, and the random control images last.
+    """Pool images fetched for each prototype, nearest first, then usual ones, then random ones.
 
     Args:
         prototypes: Schema PROTOTYPE.
@@ -156,10 +156,17 @@ def candidate_sheet(
         ]
         label = f"{shorten(prototype['name'], 24, 4)}\n{len(fetched)} fetched"
         rows.append((label, pictures))
-    control = candidates.filter(pl.col("arm") == "control")
-    pictures = [(images[image_id], "random") for image_id in control["image_id"].head(COLUMNS)]
-    rows.append((f"control: drawn at random\n{len(control)} images", pictures))
-    title = f"What was fetched: {len(candidates) - len(control)} pool images like the failures"
+    arms = {arm: candidates.filter(pl.col("arm") == arm) for arm in ("usual", "control")}
+    for arm, caption, how in (
+        ("usual", "usual", "usual: as most images\nof the same sources look"),
+        ("control", "random", "control: drawn at random"),
+    ):
+        ids = arms[arm]["image_id"]
+        if len(ids) or arm == "control":
+            pictures = [(images[image_id], caption) for image_id in ids.head(COLUMNS)]
+            rows.append((f"{how}\n{len(ids)} images", pictures))
+    like = len(candidates) - sum(map(len, arms.values()))
+    title = f"What was fetched: {like} pool images like the failures"
     note = f"nearest first{more}; cosine 1 is the same image; last row: images drawn at random"
     row_sheet(rows, title, note, path)
 

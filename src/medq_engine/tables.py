@@ -161,6 +161,7 @@ LABEL = {
 TRAINING = {
     "image_id": pl.String,
     "modality": pl.String,
+    "source": pl.String,
     "image": IMAGE,
     "turns": pl.List(TURN),
     "route": pl.String,
@@ -294,13 +295,16 @@ class Images(Mapping[str, Image.Image]):
         self._groups: OrderedDict[tuple[int, int], dict[str, bytes]] = OrderedDict()
         self._held = 0
         self.modality: dict[str, str] = {}
+        self.source: dict[str, str] = {}
         for file in (file for path in paths for file in files_of(path)):
             check_schema(file, RECORD)
             source = pq.ParquetFile(file)
             for group in range(source.num_row_groups):
-                rows = source.read_row_group(group, columns=["image_id", "modality"]).to_pydict()
+                columns = ["image_id", "modality", "source"]
+                rows = source.read_row_group(group, columns=columns).to_pydict()
                 self._place |= dict.fromkeys(rows["image_id"], (source, group))
                 self.modality |= zip(rows["image_id"], rows["modality"], strict=True)
+                self.source |= zip(rows["image_id"], rows["source"], strict=True)
 
     def _bytes(self, image_id: str) -> bytes:
         source, group = self._place[image_id]
