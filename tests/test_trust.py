@@ -49,6 +49,11 @@ def test_what_is_said_to_be_probable_comes_true_as_often():
         assert (best == right)[sure == level].mean() == pytest.approx(level, abs=0.06)
 
 
+def none(count: int) -> np.ndarray:
+    """No image was drawn because it looks usual."""
+    return np.zeros(count, dtype=bool)
+
+
 def test_witnesses_who_err_together_count_for_less():
     apart = error_where_both_agree(made(2000)[0], fit(*made(2000)).posterior(made(2000)[0]))
     pair = made(2000, follows=0.7)
@@ -73,12 +78,34 @@ def test_prevalences_of_the_tasks_are_found_and_held_to_those_of_dev():
     evidence, truth = made(3000)
     trust = fit(evidence, truth)
     mostly_a = made(3000, seed=1, share=(0.85, 0.05, 0.05, 0.05))[0]
-    plain, moved = trust.posterior(mostly_a)[:, 0].mean(), trust.shifted(mostly_a)[:, 0].mean()
+    plain, moved = (
+        trust.posterior(mostly_a)[:, 0].mean(),
+        trust.shifted(mostly_a, none(3000))[:, 0].mean(),
+    )
     assert plain < 0.7
     assert 0.75 < moved < 0.9
     # Ten tasks are too few to move far.
     few = mostly_a[np.arange(10)]
-    assert abs(trust.shifted(few)[:, 0].mean() - trust.posterior(few)[:, 0].mean()) < 0.05
+    assert abs(trust.shifted(few, none(10))[:, 0].mean() - trust.posterior(few)[:, 0].mean()) < 0.05
+
+
+def test_of_usual_images_the_share_without_a_fault_is_found_by_itself(monkeypatch):
+    monkeypatch.setattr("medq_engine.trust.NOTHING", ("a",))
+    trust = fit(*made(3000))
+    batch, truth = made(300, seed=1, share=(0.85, 0.05, 0.05, 0.05))
+    usual = np.arange(300) < 100
+    plain, moved = trust.posterior(batch), trust.shifted(batch, usual)
+    assert moved.sum(1) == pytest.approx(1)
+    share = (truth[usual] == 0).mean()
+    assert plain[usual, 0].mean() < moved[usual, 0].mean() - 0.1
+    assert share - 0.15 < moved[usual, 0].mean() < share + 0.02
+    # What is said of the other options among each other stays.
+    assert moved[usual, 1:] / moved[usual, 1:].sum(1, keepdims=True) == pytest.approx(
+        plain[usual, 1:] / plain[usual, 1:].sum(1, keepdims=True)
+    )
+    # The others are moved as if the usual ones were not there.
+    others = np.flatnonzero(~usual)
+    assert moved[others] == pytest.approx(trust.shifted(batch[others], none(200)))
 
 
 def test_at_devs_own_prevalences_nothing_moves():
@@ -96,7 +123,7 @@ def test_a_group_that_dev_does_not_know_stays_as_it_is():
         evidence.draft,
     )
     trust = fit(evidence, truth)
-    assert trust.shifted(strange) == pytest.approx(trust.posterior(strange))
+    assert trust.shifted(strange, none(200)) == pytest.approx(trust.posterior(strange))
 
 
 def test_a_bias_of_a_group_is_learnt():

@@ -8,6 +8,8 @@ version of Dawid and Skene's model (1979) with known truth for the images of dev
 Dev shows every fault equally often, and a batch does not. Prevalences in the batch are estimated by
 expectation maximisation (Saerens, Latinne and Decaestecker 2002), held towards those of dev by a
 Dirichlet prior: a batch resembles failures, so a strong correction would be trusted too far.
+Images that were drawn because they look usual (`usual`) resemble none: of these the share without a
+fault is estimated by itself, over all modalities.
 """
 
 from collections.abc import Sequence
@@ -17,16 +19,16 @@ import numpy as np
 from scipy.optimize import minimize
 
 from medq_engine import risk
-from medq_engine.evidence import Evidence, Said, Task, evidence_of
+from medq_engine.evidence import NOTHING, Evidence, Said, Task, evidence_of
 from medq_engine.vocabulary import QUESTION_TYPES, Route
 
 # Before any data: a witness's log-probability counts in part, a draft's word as much as an odds
 # ratio of 7; standard deviation 1. Biases have mean 0 and variance 1 / BIAS_RIDGE.
 DRAFT_WEIGHT, OWN_WEIGHT = 2.0, 0.7
 RIDGE, BIAS_RIDGE = 1.0, 2.0
-PRIOR_TASKS = 30
-"""Pseudo-tasks an option that hold the prevalences of a batch to those of dev; chosen with the
-truth of simulated batches at hand."""
+PRIOR_TASKS, USUAL_TASKS = 30, 10
+"""Pseudo-tasks an option that hold the prevalences of a batch to those of dev, and the share of
+usual images without a fault; chosen with the truth of simulated batches at hand."""
 STEPS = 50
 FOLDS = 5
 
@@ -52,25 +54,54 @@ class Trust:
             bias[n, : len(options)] = [self.biases.get((group, option), 0.0) for option in options]
         return _softmax(evidence.features @ self.weights + bias, evidence.there)
 
-    def shifted(self, evidence: Evidence) -> np.ndarray:
-        """Probability of each option at the prevalences of the tasks themselves."""
+    def shifted(self, evidence: Evidence, usual: np.ndarray) -> np.ndarray:
+        """Probability of each option at the prevalences of the tasks themselves.
+
+        Args:
+            evidence: Of the tasks.
+            usual: True where an image was drawn because it looks usual, shape (tasks,).
+        """
         found = self.posterior(evidence)
         groups = np.array(evidence.groups)
-        for group in sorted(self.prevalence.keys() & set(evidence.groups)):
-            here = np.flatnonzero(groups == group)
+        known = sorted(self.prevalence.keys() & set(evidence.groups))
+        for group in known:
+            here = np.flatnonzero((groups == group) & ~usual)
             before = self.prevalence[group]
             found[here, : len(before)] = at_prevalence(found[here, : len(before)], before)
+        apart = np.flatnonzero(usual & np.isin(groups, known))
+        if len(apart):
+            found[apart] = self._denied_more(evidence[apart], found[apart])
         return found
 
+    def _denied_more(self, evidence: Evidence, posterior: np.ndarray) -> np.ndarray:
+        """Posteriors at the share of tasks that deny a fault, which is one for all modalities."""
+        denies = np.zeros(posterior.shape, dtype=bool)
+        for n, options in enumerate(evidence.options):
+            denies[n, : len(options)] = [option in NOTHING for option in options]
+        at_dev = np.mean(
+            [
+                self.prevalence[group][row[: len(self.prevalence[group])]].sum()
+                for group, row in zip(evidence.groups, denies, strict=True)
+            ]
+        )
+        denied = (posterior * denies).sum(1)
+        either = np.stack([denied, 1 - denied], axis=1)
+        moved = at_prevalence(either, np.array([at_dev, 1 - at_dev]), USUAL_TASKS)
+        odds = moved / np.maximum(either, 1e-12)
+        return posterior * np.where(denies, odds[:, :1], odds[:, 1:])
 
-def at_prevalence(posterior: np.ndarray, before: np.ndarray) -> np.ndarray:
+
+def at_prevalence(
+    posterior: np.ndarray, before: np.ndarray, prior_tasks: int = PRIOR_TASKS
+) -> np.ndarray:
     """Posteriors moved from known prevalences to those that explain them best (Saerens et al.).
 
     Args:
         posterior: Shape (tasks, options).
         before: Prevalences under which they hold, shape (options,).
+        prior_tasks: How many tasks an option hold them there.
     """
-    strength = PRIOR_TASKS * len(before)
+    strength = prior_tasks * len(before)
     now, moved = before, posterior
     for _ in range(STEPS):
         moved = posterior * (now / before)
@@ -195,7 +226,7 @@ def believe(tasks: Sequence[Task], known: Sequence[Task], said: Said) -> Belief:
     truth = np.array([list(row["options"]).index(row["truth"]) for row in known])
     trust = fit(seen, truth)
     return Belief(
-        tasks=trust.shifted(evidence),
+        tasks=trust.shifted(evidence, np.array([task["arm"] == "usual" for task in tasks])),
         evidence=evidence,
         known=cross_fitted(seen, truth, [row["scene_id"] for row in known], trust),
         known_evidence=seen,
