@@ -54,6 +54,12 @@ def test_targets_stand_beside_what_was_measured(page: Path):
     assert "33%, 12 of 600 wrong (2.0%) | no |" in line_of(text, "expert share of labels")
 
 
+def test_the_gate_says_how_far_challengers_lead_and_how_many_pass():
+    verdicts = zip((0.01, 0.03), ("inconclusive", "pass"), strict=True)
+    results = [{"gate": {"value": value, "verdict": verdict}} for value, verdict in verdicts]
+    assert writing.gate(results) == "+2.0, 1 of 2 pass"
+
+
 def test_untaught_faults_have_a_table_of_their_own(page: Path):
     heading = "### Times as many labels as engine, items with an untaught fault alone"
     table = page.read_text(encoding="utf-8").split(heading)[1]

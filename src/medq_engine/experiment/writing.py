@@ -24,6 +24,8 @@ METHOD = """\
   chain's. Descriptions are not asked for.
 - *Accuracy* is that of a round's challenger on the perception items of test; *in force* is the
   model that the gate left in place after it.
+- *Gate* is the challenger's mean lead on the gate's items over the model then in force, in points,
+  and how many challengers passed.
 - *Labels* are those that were trained on (all rounds so far, routes with a weight above 0);
   *accepted* are all.
 - Intervals are at 95 %. Beside an accuracy: Student's, over seeds alone. Elsewhere: a bootstrap of
@@ -117,6 +119,7 @@ def main_comparison(world: World, untaught: World, roles: Roles, figures: str) -
                     round(spent.minutes),
                     percent(world.accuracy(strategy, number)),
                     *(f"{100 * kind:.1f}" for kind in kinds),
+                    gate(world.results(strategy, number)),
                     f"{100 * point.in_force.mean():.1f}",
                 )
             )
@@ -124,7 +127,7 @@ def main_comparison(world: World, untaught: World, roles: Roles, figures: str) -
         spent = world.spending(strategy, last)
         costs.append(cost_row(strategy, last, spent, world, roles))
     head = ("strategy", "round", "seeds", "labels", "accepted", "minutes", "accuracy")
-    accuracy = markdown.table((*head, FINE, TAUGHT, UNTAUGHT, "in force"), rows)
+    accuracy = markdown.table((*head, FINE, TAUGHT, UNTAUGHT, "gate", "in force"), rows)
     cost = markdown.table(
         (
             "strategy",
@@ -146,6 +149,13 @@ def main_comparison(world: World, untaught: World, roles: Roles, figures: str) -
         f"{efficiencies(untaught, roles, shown)}\n\n"
         f"### What labels cost and how wrong they are\n\n{cost}"
     )
+
+
+def gate(results: Sequence[Result]) -> str:
+    """Mean lead at the gate, in points, and how many of the challengers passed."""
+    leads = [100 * found["gate"]["value"] for found in results]
+    passed = sum(found["gate"]["verdict"] == "pass" for found in results)
+    return f"{sum(leads) / len(leads):+.1f}, {passed} of {len(leads)} pass"
 
 
 def cost_row(
