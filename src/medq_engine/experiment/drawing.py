@@ -21,26 +21,14 @@ TITLES = {"labels": "labels that were trained on", "minutes": "expert minutes"}
 def curves(world: World, roles: Roles, path: Path) -> None:
     """Accuracy on test against labels and against expert minutes, one line a strategy.
 
-    Other budgets of random sampling are a dashed line in its colour.
+    All budgets of a strategy are on its line.
     """
-    random, *longer = roles.random
-    drawn = {roles.engine: (roles.engine,), random: (random,), **roles.others}
+    drawn = {roles.engine: (roles.engine,), roles.random[0]: roles.random, **roles.others}
     with drawing(path, 10, 4.8) as figure:
         panels = figure.subplots(1, len(TITLES), sharey=True)
         for axes, (axis, title) in zip(panels, TITLES.items(), strict=True):
             for (name, budgets), (colour, marker) in zip(drawn.items(), cycle(LOOKS), strict=False):
                 _line(axes, world, budgets, axis, name, color=colour, marker=marker)
-            _line(
-                axes,
-                world,
-                longer,
-                axis,
-                f"{random}, one round",
-                color=LOOKS[1][0],
-                marker=LOOKS[1][1],
-                mfc="white",
-                ls="--",
-            )
             base = 100 * float(world.base.mean())
             axes.axhline(base, color=GREY, ls=":", lw=1.2, label="base")
             axes.set(xscale="log", xlabel=f"{title} (log scale)")
