@@ -141,6 +141,8 @@ def test_a_bound_that_reaches_the_target_meets_it_and_a_shorter_one_does_not():
         (Estimate(4, 3, np.inf, 9, 0.125), "4.0 (3.0 to >= 9.0), 12% beyond"),
         (Estimate(np.inf, np.inf, np.inf, 9, 1.0), ">= 9.0, 100% beyond"),
         (Estimate(np.inf, 7, np.inf, 9, 0.6), ">= 9.0 (7.0 to >= 9.0), 60% beyond"),
+        # A draw whose strategy has spent less than the mean reaches further than the bound.
+        (Estimate(np.inf, 9.5, np.inf, 9, 0.97), ">= 9.0, 97% beyond"),
         (None, "-"),
     ],
 )

@@ -1,6 +1,6 @@
 """How estimates are printed."""
 
-from math import isinf, isnan
+from math import isnan
 
 from medq_engine.experiment.resampling import Estimate
 
@@ -27,10 +27,10 @@ def times(value: Estimate | None) -> str:
         return NONE
 
     def one(number: float) -> str:
-        return f">= {value.reach:.1f}" if isinf(number) else f"{number:.1f}"
+        return f"{number:.1f}" if number <= value.reach else f">= {value.reach:.1f}"
 
     text = one(value.value)
-    if not isinf(value.low):  # otherwise all three are the same bound
+    if value.low <= value.reach:  # otherwise all three are the same bound
         text += f" ({one(value.low)} to {one(value.high)})"
     return f"{text}, {value.censored:.0%} beyond" if value.censored else text
 
