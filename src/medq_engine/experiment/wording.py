@@ -27,11 +27,12 @@ def times(value: Estimate | None) -> str:
         return NONE
 
     def one(number: float) -> str:
-        return f"{number:.1f}" if number <= value.reach else f">= {value.reach:.1f}"
+        known = round(number, 1) <= round(value.reach, 1)
+        return f"{number:.1f}" if known else f">= {value.reach:.1f}"
 
-    text = one(value.value)
-    if value.low <= value.reach:  # otherwise all three are the same bound
-        text += f" ({one(value.low)} to {one(value.high)})"
+    text, low = one(value.value), one(value.low)
+    if not low.startswith(">="):  # otherwise all three are the same bound
+        text += f" ({low} to {one(value.high)})"
     return f"{text}, {value.censored:.0%} beyond" if value.censored else text
 
 
